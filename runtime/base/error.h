@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filling a muster_error: the one place where the sentence of an error is written. */
+#ifndef MUSTER_BASE_ERROR_H
+#define MUSTER_BASE_ERROR_H
+
+#include <muster/status.h>
+
+/* Sets status, rank -1, tensor_index -1, field, values and a printf-formatted sentence. error may be
+ * NULL. Returns status, so that "return muster_error_set(...)" reads well. */
+muster_status muster_error_set(muster_error *error, muster_status status, muster_field field,
+                               int64_t expected, int64_t came, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* As above for a system call: status MUSTER_ERR_SYSTEM (or NO_MEMORY for ENOMEM), native_code =
+ * errno_value, the sentence is "<what>: <strerror>". */
+muster_status muster_error_set_errno(muster_error *error, int errno_value, const char *what);
+
+/* error (may be NULL) says success. Returns MUSTER_OK. */
+muster_status muster_error_set_ok(muster_error *error);
+
+#endif
