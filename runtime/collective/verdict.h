@@ -58,6 +58,7 @@ typedef struct muster_verdict {
     int32_t native_code;
     bool
         needs_descriptors; /* descriptors or P2P digests differ: exchange them to name both sides */
+    uint64_t root_region_version; /* the root's; 0: its buffers are not the runtime's memory */
     bool direct;           /* every rank can reach the root's memory directly */
 } muster_verdict;
 
