@@ -65,8 +65,8 @@ typedef struct muster_trace_table {
 
 /* The one symbol of a provider .so: `const muster_trace_table *muster_trace_provider(void)`. */
 #define MUSTER_TRACE_PROVIDER_SYMBOL "muster_trace_provider"
-/* File name of the LTTng provider; looked for beside libmuster, then in MUSTER_PROVIDER_DIR of the
- * build, then by the loader's rules. */
+/* File name of the LTTng provider; looked for beside the object that holds this code (libmuster, or a
+ * program), then in the library folder that belongs to that place, then by the loader's rules. */
 #define MUSTER_TRACE_PROVIDER_LTTNG "libmuster-lttng.so.0"
 
 typedef struct muster_tracer {
@@ -80,6 +80,9 @@ typedef struct muster_tracer {
  * the dlopen (LTTng registers with its session daemon; never waits for one that is not there). */
 muster_status muster_tracer_open(muster_tracer *tracer, bool wanted,
                                  const muster_trace_identity *who, muster_error *error);
+/* The same with a provider of the caller's choice. */
+muster_status muster_tracer_open_file(muster_tracer *tracer, const char *path,
+                                      const muster_trace_identity *who, muster_error *error);
 void muster_tracer_close(muster_tracer *tracer);
 
 /* Call sites write: MUSTER_TRACE(&job->tracer, batch_begin, &batch); */
