@@ -14,7 +14,7 @@
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define TURNS 8
 #else
-#define TURNS 40
+#define TURNS 20
 #endif
 
 #define PART_BYTES_MAX ((size_t)4 << 20)
