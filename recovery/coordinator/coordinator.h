@@ -22,9 +22,10 @@ typedef struct muster_coordinator_options {
     const char *endpoint; /* to bind; "tcp://127.0.0.1:*" takes a free port */
     const char *journal;  /* file, or NULL: terms from the wall clock, nothing survives a restart */
     const char *events;   /* file for notes as JSON lines, appended, or NULL */
-    muster_policy policy; /* of jobs that are not brought by a launcher; slot_count 0: by the JOIN */
-    bool trace;           /* recovery events through the trace facade */
-    int stop_fd;          /* muster_coordinator_serve returns when it is readable; -1: none */
+    muster_policy
+        policy;  /* of jobs that are not brought by a launcher; slot_count 0: by the JOIN */
+    bool trace;  /* recovery events through the trace facade */
+    int stop_fd; /* muster_coordinator_serve returns when it is readable; -1: none */
     /* Every note, on the coordinator's thread; must not block. May be NULL. */
     void (*on_note)(void *context, uint64_t job, const muster_note *note);
     void *on_note_context;
