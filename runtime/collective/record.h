@@ -4,6 +4,7 @@
 #ifndef MUSTER_COLLECTIVE_RECORD_H
 #define MUSTER_COLLECTIVE_RECORD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <muster/status.h>
@@ -39,6 +40,8 @@ typedef enum muster_call {
 } muster_call;
 
 const char *muster_call_text(muster_call call);
+bool muster_call_has_root(muster_call call);
+bool muster_call_has_lengths(muster_call call);
 
 /* Fields that a call does not use are zero on every rank (root: -1). */
 typedef struct muster_record {

@@ -6,10 +6,20 @@
  * equal" field is the lowest rank of a range; the verdict names the lowest failing rank, the first field
  * in the order of the checks, what was expected and what came. Order of the checks for one rank: wire
  * version, job, communicator, epoch, local status, sequence, call, root, phase, tag, tensor count,
- * dtype, number of dimensions, feature dimensions, descriptors hash, lengths count, lengths hash,
- * argument (modifier, step, slot by call). After all ranks: P2P digests, the sum of own rows against
- * the root's capacity. A call that differs where one side is a scope call (params_*) is
- * MUSTER_ERR_SCOPE, else MUSTER_ERR_CALL. A broadcast whose own_rows differ is MUSTER_ERR_OWN_ROWS. */
+ * dtype, number of dimensions, feature dimensions, lengths count, lengths (their sum and hash),
+ * argument (modifier, step, slot by call), own rows of a broadcast. A call that differs where one side
+ * is a scope call (params_*) is MUSTER_ERR_SCOPE, else MUSTER_ERR_CALL.
+ * After all ranks, and only where none of them failed: the descriptors hash, the P2P digests, the sum
+ * of own rows against the root's capacity. A hash says that two sides differ, not where; so it comes
+ * after everything that can be named in one round, and asks for the slow round.
+ *
+ * Why a rank that fails with its own status accuses nobody: its record may hold garbage, but a failing
+ * rank is looked at no further, and where it is the reference it is itself the lowest failing rank.
+ *
+ * Why the merge is associative: if the first record of the right range passes the checks against the
+ * left reference, it is equal to it in every field that is checked, so what the right range found
+ * against it holds against the left reference too; and if it does not pass, it is the lowest failing
+ * rank of the right range itself. So one comparison of the two references is enough. */
 #ifndef MUSTER_COLLECTIVE_VERDICT_H
 #define MUSTER_COLLECTIVE_VERDICT_H
 
@@ -21,7 +31,8 @@ typedef struct muster_verdict_summary {
     muster_record reference; /* of the lowest rank of the range */
     int32_t first_rank;
     int32_t rank_count;
-    /* the lowest failing rank of the range against the reference; status OK where none fails */
+    /* the lowest failing rank of the range against the reference; status OK where none fails;
+     * hashes and digests are apart (below) */
     muster_status status;
     int32_t failing_rank;
     muster_field field;
@@ -38,7 +49,8 @@ typedef struct muster_verdict_summary {
     int64_t root_total_rows;
     uint64_t root_region_version;
     uint64_t least_region_mapped_version; /* over ranks other than the root that have rows */
-    bool needs_descriptors; /* equal but for the descriptors hash: a slow round can say more */
+    int32_t
+        descriptors_rank; /* the lowest whose descriptors hash is not the reference's, else -1 */
 } muster_verdict_summary;
 
 /* Summary of one rank's record. */
@@ -56,9 +68,15 @@ typedef struct muster_verdict {
     int64_t came;
     int32_t tensor_index;
     int32_t native_code;
-    bool
-        needs_descriptors; /* descriptors or P2P digests differ: exchange them to name both sides */
-    bool direct;           /* every rank can reach the root's memory directly */
+    /* Descriptors or P2P digests differ, and nothing else: exchange the descriptors to name both
+     * sides. status is a refusal already, for a rank that cannot take part in that. */
+    bool needs_descriptors;
+    uint64_t root_region_version; /* the root's; 0: its buffers are not the runtime's memory */
+    bool direct;                  /* every rank with rows can reach the root's memory directly */
+    /* After the slow round of a P2P list, to name both sides; else -1, -1 and 0. */
+    int32_t peer;      /* the other side */
+    int64_t ordinal;   /* which operation of rank with peer in this direction, from 0 */
+    int32_t direction; /* of rank's operation: 1 send, 2 receive */
 } muster_verdict;
 
 /* The last step, over the summary of all ranks. */
@@ -83,11 +101,16 @@ typedef struct muster_descriptor {
 
 uint64_t muster_descriptors_hash(const muster_descriptor *descriptors, int32_t count);
 
-/* Adds the k-th send or receive between a pair to the digests of a record. */
+/* Adds the k-th send or receive between a pair to the digests of a record. direction: 1 send, 2
+ * receive; ordinal: from 0, counted for each peer and direction. */
 void muster_p2p_digest_add(muster_record *record, int32_t own_rank, int32_t peer, int32_t direction,
                            int64_t ordinal, int64_t bytes, int32_t dtype);
 
-/* The same pure function on every rank over everyone's lists: lists[r] has counts[r] entries. */
+/* The same pure function on every rank over everyone's lists: lists[r] has counts[r] entries. A batch
+ * is compared with rank 0's; of a P2P list the first pair of ranks is named in which a send has no
+ * receive of its bytes and dtype: rank is the side that has an operation without a partner (field PEER,
+ * came = peer), or else the sender (field BYTES or DTYPE, expected: the send's, came: the receive's).
+ * MUSTER_OK where no difference is found. */
 muster_verdict muster_verdict_of_descriptors(const muster_descriptor *const *lists,
                                              const int32_t *counts, int32_t rank_count,
                                              muster_call call);

@@ -19,8 +19,9 @@ typedef struct muster_step_store muster_step_store;
 
 struct muster_comm {
     muster_job *job;
-    muster_comm *next;    /* in the job's list, under the job's comms_lock */
-    pthread_mutex_t lock; /* the queue, the transport's use, failed; a leaf but for transport calls */
+    muster_comm *next; /* in the job's list, under the job's comms_lock */
+    pthread_mutex_t
+        lock; /* the queue, the transport's use, failed; a leaf but for transport calls */
     bool is_world;
     uint64_t id;
     uint64_t epoch;
@@ -50,6 +51,8 @@ struct muster_job {
     uint64_t hash;                   /* of the job's name */
     muster_policy policy;
     muster_agent *agent;
+    muster_agent
+        *_Atomic agent_for_watch; /* for the endpoint's watcher thread; NULL while leaving */
     const muster_transport_table *table;
     muster_transport_endpoint *endpoint;
     muster_tracer tracer;
@@ -63,7 +66,7 @@ struct muster_job {
     _Atomic uint64_t released_ns; /* when a waited call first returned RANK_LOST in this epoch */
     _Atomic bool first_batch_seen;
 
-    struct muster_progress_thread *progress;
+    struct muster_progress_thread *progress; /* NULL: none was asked for */
 };
 
 /* True in the process that joined; false in a forked child. */
@@ -73,7 +76,8 @@ bool muster_job_is_ours(const muster_job *job);
 void muster_job_close_transports(muster_job *job, muster_status status);
 
 /* Puts a communicator over members and a connected transport into the job's list, or takes it out. */
-muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, muster_error *error);
+muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm,
+                              muster_error *error);
 void muster_comm_delete(muster_comm *comm); /* fails what is queued, closes the transport, frees */
 
 /* Connects comm's transport for epoch over members (copied). Blocks until deadline_ns, or a revoke

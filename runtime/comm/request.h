@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 
+#include <muster/phase.h>
 #include <muster/request.h>
 
 #include "collective/pattern.h"

@@ -20,8 +20,9 @@ typedef enum muster_phase {
 
 #define MUSTER_PHASE_DEPTH_MAX 64
 
-/* A context of this job. *context is the caller's; freed with muster_phase_context_free or with the
- * job. Any thread; does not block. MUSTER_OK, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_ERR_NO_MEMORY. */
+/* A context of this job. *context is the caller's, freed with muster_phase_context_free; once the job
+ * is left it may only be freed. Any thread; does not block. MUSTER_OK, MUSTER_ERR_INVALID_ARGUMENT,
+ * MUSTER_ERR_NO_MEMORY. */
 MUSTER_API muster_status muster_phase_context_create(muster_job *job,
                                                      muster_phase_context **context);
 MUSTER_API void muster_phase_context_free(muster_phase_context *context);

@@ -40,7 +40,7 @@ typedef enum muster_advice {
     X(ERR_MISSING_CHUNK, 11, FIX_CALL, "the root has no chunk for a rank") \
     X(ERR_CHUNK_SHAPE, 12, FIX_CALL, "a chunk on the root has the wrong shape") \
     X(ERR_CAPACITY, 13, FIX_CALL, "the root's buffer has too few rows for the sum of the lengths") \
-    X(ERR_DTYPE, 14, FIX_CALL, "ranks disagree on the dtype") \
+    X(ERR_DTYPE, 14, FIX_CALL, "the dtype differs, or its value is none") \
     X(ERR_FEATURE_DIMENSIONS, 15, FIX_CALL, "ranks disagree on the feature dimensions") \
     X(ERR_ROOT, 16, FIX_CALL, "ranks disagree on the root, or the root is not a rank") \
     X(ERR_CALL, 17, FIX_CALL, "ranks are in different calls") \

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which host this is: ranks with equal numbers can share memory. */
+#ifndef MUSTER_RECOVERY_HOST_ID_H
+#define MUSTER_RECOVERY_HOST_ID_H
+
+#include <stdint.h>
+
+/* Hash of the kernel's boot id, which containers of one host share; of the host name where there is
+ * no boot id. Reads a file. */
+uint64_t muster_host_id(void);
+
+#endif

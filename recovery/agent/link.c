@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/link.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zmq.h>
+
+#include "base/error.h"
+#include "wire/wire.h"
+
+#define LINK_HIGH_WATER_MARK 256 /* messages each way */
+#define LINK_RECONNECT_MS 50
+#define LINK_RECONNECT_MAX_MS 500
+/* A coordinator's host that vanished without a word: the kernel gives the connection up after this,
+ * and the next one finds the coordinator's new place. */
+#define LINK_TCP_GIVE_UP_MS 10000
+#define LINK_TCP_KEEPALIVE_IDLE_S 5
+#define LINK_TCP_KEEPALIVE_INTERVAL_S 2
+#define LINK_TCP_KEEPALIVE_COUNT 3
+
+static bool link_set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool link_configure(void *socket)
+{
+    int64_t message_bytes_max = (int64_t)MUSTER_WIRE_MESSAGE_BYTES_MAX;
+    return link_set_int(socket, ZMQ_LINGER, 0) &&
+           link_set_int(socket, ZMQ_SNDHWM, LINK_HIGH_WATER_MARK) &&
+           link_set_int(socket, ZMQ_RCVHWM, LINK_HIGH_WATER_MARK) &&
+           link_set_int(socket, ZMQ_IMMEDIATE, 1) &&
+           link_set_int(socket, ZMQ_RECONNECT_IVL, LINK_RECONNECT_MS) &&
+           link_set_int(socket, ZMQ_RECONNECT_IVL_MAX, LINK_RECONNECT_MAX_MS) &&
+           link_set_int(socket, ZMQ_TCP_MAXRT, LINK_TCP_GIVE_UP_MS) &&
+           link_set_int(socket, ZMQ_TCP_KEEPALIVE, 1) &&
+           link_set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, LINK_TCP_KEEPALIVE_IDLE_S) &&
+           link_set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, LINK_TCP_KEEPALIVE_INTERVAL_S) &&
+           link_set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, LINK_TCP_KEEPALIVE_COUNT) &&
+           zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max) ==
+               0;
+}
+
+/* ZeroMQ looks at the scheme and the form; a port out of range it would try for ever. */
+static bool link_endpoint_usable(const char *endpoint)
+{
+    if (strncmp(endpoint, "ipc://", 6) == 0) {
+        return endpoint[6] != '\0';
+    }
+    const char *colon = strrchr(endpoint, ':');
+    if (strncmp(endpoint, "tcp://", 6) != 0 || colon < endpoint + 6 ||
+        !isdigit((unsigned char)colon[1])) {
+        return false;
+    }
+    char *end = NULL;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    return *end == '\0' && port >= 1 && port <= 65535;
+}
+
+muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error)
+{
+    *link = (muster_link){0};
+    if (!link_endpoint_usable(endpoint)) {
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+                                "the coordinator's endpoint is \"%.120s\"; expected "
+                                "tcp://HOST:PORT or ipc://PATH: correct MUSTER_COORDINATOR",
+                                endpoint);
+    }
+    link->context = zmq_ctx_new();
+    if (!link->context) {
+        return muster_error_set_errno(error, errno, "creating a ZeroMQ context for the agent");
+    }
+    link->socket = zmq_socket(link->context, ZMQ_DEALER);
+    if (!link->socket || !link_configure(link->socket)) {
+        int saved_errno = errno;
+        muster_link_close(link, 0);
+        return muster_error_set_errno(error, saved_errno,
+                                      "creating a ZeroMQ socket for the agent (see ulimit -n)");
+    }
+    if (zmq_connect(link->socket, endpoint) != 0) {
+        int saved_errno = errno;
+        muster_link_close(link, 0);
+        return muster_error_set(
+            error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+            "the coordinator's endpoint \"%.120s\" cannot be used: %s; expected "
+            "tcp://HOST:PORT or ipc://PATH: correct MUSTER_COORDINATOR",
+            endpoint, zmq_strerror(saved_errno));
+    }
+    return MUSTER_OK;
+}
+
+void muster_link_close(muster_link *link, int linger_ms)
+{
+    if (link->socket) {
+        link_set_int(link->socket, ZMQ_LINGER, linger_ms);
+        zmq_close(link->socket);
+    }
+    if (link->context) {
+        while (zmq_ctx_term(link->context) != 0 && errno == EINTR) {
+        }
+    }
+    *link = (muster_link){0};
+}
+
+muster_status muster_link_send(muster_link *link, const muster_message *message)
+{
+    void *bytes = NULL;
+    size_t byte_count = 0;
+    muster_status status = muster_wire_encode(message, &bytes, &byte_count);
+    if (status != MUSTER_OK) {
+        return status;
+    }
+    int sent = 0;
+    do {
+        sent = zmq_send(link->socket, bytes, byte_count, ZMQ_DONTWAIT);
+    } while (sent < 0 && errno == EINTR);
+    free(bytes);
+    return sent < 0 ? MUSTER_ERR_TIMEOUT : MUSTER_OK;
+}
+
+/* Muster's messages are one frame; anything longer is somebody else's. */
+static bool link_drop_rest(void *socket)
+{
+    int more = 0;
+    bool dropped = false;
+    size_t more_bytes = sizeof more;
+    while (zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &more_bytes) == 0 && more) {
+        zmq_msg_t rest;
+        zmq_msg_init(&rest);
+        int came = zmq_msg_recv(&rest, socket, ZMQ_DONTWAIT);
+        zmq_msg_close(&rest);
+        if (came < 0) {
+            break;
+        }
+        dropped = true;
+    }
+    return dropped;
+}
+
+muster_status muster_link_receive(muster_link *link, muster_message *message, muster_error *error)
+{
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    int came = 0;
+    do {
+        came = zmq_msg_recv(&frame, link->socket, ZMQ_DONTWAIT);
+    } while (came < 0 && errno == EINTR);
+    if (came < 0) {
+        zmq_msg_close(&frame);
+        return MUSTER_ERR_TIMEOUT;
+    }
+    muster_status status = MUSTER_OK;
+    if (link_drop_rest(link->socket)) {
+        status = muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_BYTES, 1, 2,
+                                  "a message of several frames came; check that the endpoint is a "
+                                  "muster coordinator's");
+    } else {
+        status = muster_wire_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), message, error);
+    }
+    zmq_msg_close(&frame);
+    return status;
+}
+
+void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms)
+{
+    zmq_pollitem_t items[2] = {
+        {.socket = link->socket, .events = (short)(ZMQ_POLLIN | (want_room ? ZMQ_POLLOUT : 0))},
+        {.fd = wake_fd, .events = ZMQ_POLLIN},
+    };
+    /* Interrupted or not, the caller looks at everything anew. */
+    (void)zmq_poll(items, 2, timeout_ms);
+}

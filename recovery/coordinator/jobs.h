@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The jobs that a coordinator serves: one core each, known by the hash of the name. */
+#ifndef MUSTER_COORDINATOR_JOBS_H
+#define MUSTER_COORDINATOR_JOBS_H
+
+#include <muster/job.h>
+
+#include "core/core.h"
+
+#define MUSTER_COORDINATOR_JOBS_MAX 1024
+
+typedef struct muster_hosted_job {
+    uint64_t job;
+    char name[MUSTER_NAME_BYTES]; /* the hash in hexadecimal until a launcher says the name */
+    muster_core *core;            /* owned */
+    int64_t deadline_ns;          /* of the core; INT64_MAX: none */
+    bool ended;                   /* answers those who still ask, then goes */
+} muster_hosted_job;
+
+typedef struct muster_jobs {
+    muster_hosted_job **items;
+    size_t count;
+    size_t capacity;
+} muster_jobs;
+
+muster_hosted_job *muster_jobs_find(const muster_jobs *jobs, uint64_t job);
+/* Takes core over in every case. NULL when memory ran out or there are too many. */
+muster_hosted_job *muster_jobs_add(muster_jobs *jobs, uint64_t job, const char *name,
+                                   muster_core *core);
+void muster_jobs_remove(muster_jobs *jobs, uint64_t job);
+/* The earliest deadline, INT64_MAX for none. */
+int64_t muster_jobs_deadline(const muster_jobs *jobs);
+void muster_jobs_clean_up(muster_jobs *jobs);
+
+#endif

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/serving.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "wire/wire.h"
+
+/* Messages taken in one turn: more wait in the socket, so that deadlines are looked at in between. */
+#define SERVING_MESSAGES_A_TURN 512
+
+static void serving_fail(muster_coordinator *coordinator, muster_status status,
+                         const muster_error *detail, const char *what)
+{
+    if (coordinator->failure.status == MUSTER_OK)
+        muster_error_set(&coordinator->failure, status, MUSTER_FIELD_NONE, 0, 0, "%s%s%s", what,
+                         detail != NULL ? ": " : "", detail != NULL ? detail->message : "");
+}
+
+/* Never blocks: a peer that takes no messages, or is gone, is lost to us. */
+static void serving_send(muster_coordinator *coordinator, uint64_t connection,
+                         const muster_message *message)
+{
+    void *bytes = NULL;
+    size_t byte_count = 0;
+    muster_peer *peer = muster_peers_find(coordinator->peers, connection);
+    if (peer == NULL)
+        return;
+    if (muster_wire_encode(message, &bytes, &byte_count) != MUSTER_OK) {
+        serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory for a message");
+        return;
+    }
+    bool sent = zmq_send(coordinator->router, peer->routing_id, peer->routing_id_bytes,
+                         ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+                zmq_send(coordinator->router, bytes, byte_count, ZMQ_DONTWAIT) >= 0;
+    if (!sent)
+        muster_peers_lose(coordinator->peers, connection);
+    free(bytes);
+}
+
+static void serving_refuse(muster_coordinator *coordinator, uint64_t connection,
+                           const muster_message *asked, muster_status status, const char *text)
+{
+    muster_message answer = {.type = MUSTER_MESSAGE_REFUSED,
+                             .job = asked->job,
+                             .term = coordinator->term,
+                             .epoch = asked->epoch,
+                             .slot = asked->slot,
+                             .incarnation = asked->incarnation};
+    answer.u.refused.status = (uint32_t)status;
+    snprintf(answer.u.refused.text, sizeof answer.u.refused.text, "%s", text);
+    serving_send(coordinator, connection, &answer);
+}
+
+static void serving_answer(muster_coordinator *coordinator, uint64_t connection,
+                           const muster_message *asked, muster_message_type type)
+{
+    muster_message answer = {.type = type,
+                             .job = asked->job,
+                             .term = coordinator->term,
+                             .epoch = asked->epoch,
+                             .slot = asked->slot,
+                             .incarnation = asked->incarnation};
+    serving_send(coordinator, connection, &answer);
+}
+
+static void serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
+                                   const muster_note *note)
+{
+    muster_message message = {.type = MUSTER_MESSAGE_NOTE,
+                              .job = job->job,
+                              .term = muster_core_term(job->core),
+                              .epoch = note->epoch,
+                              .slot = note->slot,
+                              .incarnation = note->incarnation};
+    message.u.note = *note;
+    muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
+    for (; peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
+        if (peer->launcher && peer->job == job->job)
+            serving_send(coordinator, peer->connection, &message);
+    }
+}
+
+static void serving_note(muster_coordinator *coordinator, const muster_hosted_job *job,
+                         const muster_note *note)
+{
+    if (!muster_event_log_write(&coordinator->events, job->name, note) &&
+        !coordinator->events_failed) {
+        coordinator->events_failed = true;
+        fprintf(stderr, "muster coordinator: the events file cannot be written; going on "
+                        "without it\n");
+    }
+    coordinator->tracer.who.job = job->job;
+    coordinator->tracer.who.epoch = note->epoch;
+    MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
+                 note->incarnation, note->evidence, note->value);
+    serving_tell_launchers(coordinator, job, note);
+    if (coordinator->options.on_note != NULL)
+        coordinator->options.on_note(coordinator->options.on_note_context, job->job, note);
+}
+
+/* False: the coordinator must end, and no later action may become visible. */
+static bool serving_persist(muster_coordinator *coordinator, const muster_hosted_job *job)
+{
+    void *state = NULL;
+    size_t state_bytes = 0;
+    muster_error error;
+    muster_error_init(&error);
+    if (muster_core_save(job->core, &state, &state_bytes) != MUSTER_OK) {
+        serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory to save a job");
+        return false;
+    }
+    muster_status status = MUSTER_OK;
+    if (coordinator->journal.path != NULL)
+        status = muster_journal_put(&coordinator->journal, job->job, job->name, state, state_bytes,
+                                    &error);
+    else
+        free(state);
+    if (status == MUSTER_OK)
+        return true;
+    serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
+    return false;
+}
+
+static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job)
+{
+    muster_error error;
+    muster_error_init(&error);
+    job->ended = true;
+    muster_status status = muster_journal_remove(&coordinator->journal, job->job, &error);
+    if (status != MUSTER_OK)
+        serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
+}
+
+static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job, int64_t now_ns,
+                         const muster_core_event *event)
+{
+    muster_core_actions *actions = &coordinator->actions;
+    job->deadline_ns = muster_core_step(job->core, now_ns, event, actions);
+    for (size_t i = 0; i < actions->count && coordinator->failure.status == MUSTER_OK; i++) {
+        const muster_core_action *action = &actions->items[i];
+        switch (action->kind) {
+        case MUSTER_CORE_SEND:
+            serving_send(coordinator, action->connection, &action->message);
+            break;
+        case MUSTER_CORE_NOTE:
+            serving_note(coordinator, job, &action->message.u.note);
+            break;
+        case MUSTER_CORE_PERSIST:
+            serving_persist(coordinator, job);
+            break;
+        case MUSTER_CORE_END:
+            serving_end(coordinator, job);
+            break;
+        }
+    }
+    muster_core_actions_clear(actions);
+}
+
+/* The first job takes the term of the start; later ones a new one, because a job of the same name may
+ * have used epochs under the last. */
+static bool serving_take_term(muster_coordinator *coordinator, uint64_t *term)
+{
+    muster_error error;
+    muster_error_init(&error);
+    if (coordinator->term_taken) {
+        muster_status status = muster_journal_raise_term(&coordinator->journal, &error);
+        if (status != MUSTER_OK) {
+            serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
+            return false;
+        }
+    }
+    coordinator->term_taken = true;
+    *term = coordinator->journal.content.term;
+    return true;
+}
+
+static muster_hosted_job *serving_create(muster_coordinator *coordinator,
+                                         const muster_message *message, const char *name)
+{
+    uint64_t term = 0;
+    if (!serving_take_term(coordinator, &term))
+        return NULL;
+    muster_core *core = muster_core_new(message->job, term, &coordinator->options.policy);
+    return muster_jobs_add(&coordinator->jobs, message->job, name, core);
+}
+
+/* A launcher's message that names its job in words. Its text came over the wire. */
+static bool serving_name_fits(const muster_message *message)
+{
+    const char *name = message->u.launcher_join.job_name;
+    return memchr(name, '\0', sizeof message->u.launcher_join.job_name) != NULL &&
+           muster_hash_text(name) == message->job;
+}
+
+/* The job that a message is for; NULL: it was answered. */
+static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64_t connection,
+                                         const muster_message *message)
+{
+    muster_hosted_job *job = muster_jobs_find(&coordinator->jobs, message->job);
+    const char *name = NULL;
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
+        if (!serving_name_fits(message)) {
+            serving_refuse(coordinator, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
+                           "the launcher's job name does not fit its hash");
+            return NULL;
+        }
+        name = message->u.launcher_join.job_name;
+        /* The last job of this name is over; this is the next one. */
+        if (job != NULL && job->ended) {
+            muster_jobs_remove(&coordinator->jobs, message->job);
+            job = NULL;
+        }
+    }
+    if (job != NULL) {
+        if (name != NULL)
+            snprintf(job->name, sizeof job->name, "%s", name);
+        return job;
+    }
+    bool creates =
+        name != NULL || (message->type == MUSTER_MESSAGE_JOIN && message->u.join.slot_count > 0);
+    if (creates) {
+        job = serving_create(coordinator, message, name);
+        if (job == NULL)
+            serving_refuse(coordinator, connection, message, MUSTER_ERR_NO_MEMORY,
+                           "the coordinator cannot take another job");
+        return job;
+    }
+    if (message->type == MUSTER_MESSAGE_JOIN)
+        serving_refuse(coordinator, connection, message, MUSTER_ERR_ENVIRONMENT,
+                       "the coordinator knows no job of this name: start it with `muster run`, or "
+                       "give MUSTER_SLOT_COUNT");
+    else if (message->type == MUSTER_MESSAGE_LEAVE ||
+             message->type == MUSTER_MESSAGE_LAUNCHER_LEAVE)
+        serving_answer(coordinator, connection, message, MUSTER_MESSAGE_GOODBYE);
+    else
+        serving_answer(coordinator, connection, message, MUSTER_MESSAGE_REJOIN);
+    return NULL;
+}
+
+static void serving_trace_pong(muster_coordinator *coordinator, const muster_message *message,
+                               int64_t now_ns)
+{
+    coordinator->tracer.who.job = message->job;
+    coordinator->tracer.who.epoch = message->epoch;
+    MUSTER_TRACE(&coordinator->tracer, clock_ping, message->u.ping.ping_id, message->u.ping.sent_ns,
+                 message->u.ping.received_ns, message->u.ping.answered_ns, (uint64_t)now_ns);
+}
+
+static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
+                         const muster_message *message, int64_t now_ns)
+{
+    uint64_t connection = peer->connection;
+    if (peer->job != 0 && peer->job != message->job) {
+        serving_refuse(coordinator, connection, message, MUSTER_ERR_FOREIGN,
+                       "this connection belongs to another job");
+        return;
+    }
+    muster_hosted_job *job = serving_job_of(coordinator, connection, message);
+    if (job == NULL)
+        return;
+    peer->job = message->job;
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+        peer->launcher = true;
+    if (message->type == MUSTER_MESSAGE_PONG)
+        serving_trace_pong(coordinator, message, now_ns);
+    const muster_core_event event = {
+        .kind = MUSTER_CORE_MESSAGE, .connection = connection, .message = message};
+    serving_step(coordinator, job, now_ns, &event);
+}
+
+static void serving_decode(muster_coordinator *coordinator, muster_peer *peer, zmq_msg_t *payload,
+                           int64_t now_ns)
+{
+    muster_message message;
+    muster_error error;
+    memset(&message, 0, sizeof message);
+    muster_error_init(&error);
+    muster_status status =
+        muster_wire_decode(zmq_msg_data(payload), zmq_msg_size(payload), &message, &error);
+    if (status == MUSTER_OK) {
+        serving_hear(coordinator, peer, &message, now_ns);
+        muster_message_clean_up(&message);
+        return;
+    }
+    /* Said once a connection: whoever sends rubbish sends a lot of it. */
+    if (!peer->refused) {
+        peer->refused = true;
+        fprintf(stderr, "muster coordinator: a message was refused: %s\n", error.message);
+    }
+    if (status == MUSTER_ERR_VERSION)
+        serving_refuse(coordinator, peer->connection, &message, status, error.message);
+}
+
+/* Takes the frames of a message that has too many. */
+static void serving_drop_rest(muster_coordinator *coordinator, zmq_msg_t *last)
+{
+    while (zmq_msg_more(last) && zmq_msg_recv(last, coordinator->router, ZMQ_DONTWAIT) >= 0) {
+    }
+}
+
+/* False when none waits. A message of other than two frames is dropped. */
+static bool serving_receive(muster_coordinator *coordinator, int64_t now_ns)
+{
+    zmq_msg_t id;
+    zmq_msg_t payload;
+    zmq_msg_init(&id);
+    zmq_msg_init(&payload);
+    bool received = zmq_msg_recv(&id, coordinator->router, ZMQ_DONTWAIT) >= 0;
+    bool whole = received && zmq_msg_more(&id) &&
+                 zmq_msg_recv(&payload, coordinator->router, ZMQ_DONTWAIT) >= 0;
+    if (whole && zmq_msg_more(&payload)) {
+        whole = false;
+        serving_drop_rest(coordinator, &payload);
+    }
+    if (whole) {
+        muster_peer *peer =
+            muster_peers_sender(coordinator->peers, zmq_msg_data(&id), zmq_msg_size(&id),
+                                zmq_msg_get(&payload, ZMQ_SRCFD));
+        if (peer != NULL)
+            serving_decode(coordinator, peer, &payload, now_ns);
+    }
+    zmq_msg_close(&payload);
+    zmq_msg_close(&id);
+    return received;
+}
+
+static bool serving_has_peers(muster_coordinator *coordinator, uint64_t job)
+{
+    const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
+    while (peer != NULL && peer->job != job)
+        peer = muster_peers_next(coordinator->peers, peer);
+    return peer != NULL;
+}
+
+static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
+{
+    uint64_t connection = muster_peers_next_lost(coordinator->peers);
+    for (; connection != 0; connection = muster_peers_next_lost(coordinator->peers)) {
+        uint64_t hash = muster_peers_find(coordinator->peers, connection)->job;
+        muster_peers_forget(coordinator->peers, connection);
+        muster_hosted_job *job = muster_jobs_find(&coordinator->jobs, hash);
+        if (job == NULL)
+            continue;
+        const muster_core_event event = {.kind = MUSTER_CORE_CONNECTION_LOST,
+                                         .connection = connection};
+        serving_step(coordinator, job, now_ns, &event);
+        if (job->ended && !serving_has_peers(coordinator, hash))
+            muster_jobs_remove(&coordinator->jobs, hash);
+    }
+}
+
+static void serving_tick(muster_coordinator *coordinator, int64_t now_ns)
+{
+    const muster_core_event event = {.kind = MUSTER_CORE_TICK};
+    for (size_t i = 0; i < coordinator->jobs.count; i++) {
+        if (coordinator->jobs.items[i]->deadline_ns <= now_ns)
+            serving_step(coordinator, coordinator->jobs.items[i], now_ns, &event);
+    }
+}
+
+void muster_serving_turn(muster_coordinator *coordinator, int64_t now_ns)
+{
+    /* Messages before losses: what a process said before it died is heard first. */
+    for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator, now_ns); i++) {
+    }
+    muster_peers_listen(coordinator->peers);
+    serving_lose(coordinator, now_ns);
+    serving_tick(coordinator, now_ns);
+    /* Sends of the ticks may have failed. */
+    serving_lose(coordinator, now_ns);
+}
+
+muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)
+{
+    const muster_journal_content *content = &coordinator->journal.content;
+    for (size_t i = 0; i < content->count; i++) {
+        const muster_journal_entry *entry = &content->entries[i];
+        muster_error detail;
+        muster_error_init(&detail);
+        muster_core *core =
+            muster_core_restore(entry->state, entry->state_bytes, content->term, &detail);
+        if (core == NULL)
+            return muster_error_set(error, detail.status, detail.field, detail.expected,
+                                    detail.came,
+                                    "the journal's job '%s' cannot be taken up: %.120s; restore "
+                                    "the journal from a copy, or move it away",
+                                    entry->name, detail.message);
+        muster_hosted_job *job = muster_jobs_add(&coordinator->jobs, entry->job, entry->name, core);
+        if (job == NULL)
+            return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                                    "no memory for the jobs of the journal");
+        job->deadline_ns = 0; /* the first turn asks the core */
+        coordinator->term_taken = true;
+    }
+    return muster_error_set_ok(error);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One turn of the coordinator: what came in is handed to the core of its job, and what the core says
+ * is done, in its order. Nothing here calls itself: a send that fails becomes a lost connection, which
+ * is handed in after the actions at hand are done. */
+#ifndef MUSTER_COORDINATOR_SERVING_H
+#define MUSTER_COORDINATOR_SERVING_H
+
+#include <pthread.h>
+
+#include "coordinator/coordinator.h"
+#include "coordinator/jobs.h"
+#include "coordinator/journal.h"
+#include "coordinator/peers.h"
+#include "core/core.h"
+#include "operator/event_log.h"
+#include "tracing/trace.h"
+
+struct muster_coordinator {
+    muster_coordinator_options options; /* its strings are not ours; not read after the open */
+    void *context;
+    void *router;
+    muster_peers *peers;
+    muster_jobs jobs;
+    muster_journal journal; /* its term is the highest that was handed out */
+    muster_event_log events;
+    muster_tracer tracer;
+    muster_core_actions actions;
+    bool events_failed;   /* said once */
+    muster_error failure; /* status not OK: it cannot keep its promises and ends */
+    uint64_t term;        /* of this start */
+    bool term_taken;      /* a job uses it */
+    int wake_fd;
+    bool has_thread;
+    pthread_t thread;
+    char endpoint[MUSTER_ENDPOINT_BYTES + 32];
+};
+
+/* The jobs of the journal are taken up again. */
+muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error);
+
+/* Everything that is to be done now. */
+void muster_serving_turn(muster_coordinator *coordinator, int64_t now_ns);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine: takes the head of a communicator's queue through its round, its verdict and its bytes.
+ * One request after the other, so that every rank posts the same rounds in the same order. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "comm/clock.h"
+#include "comm/comm.h"
+#include "comm/compare.h"
+#include "comm/refusal.h"
+
+static void finish(muster_comm *comm, muster_request *request, muster_status status)
+{
+    MUSTER_ASSERT(comm->head == request);
+    comm->head = request->next;
+    if (comm->head == NULL)
+        comm->tail = NULL;
+    request->next = NULL;
+    if (request->batch != NULL) {
+        comm->job->table->release(request->batch);
+        request->batch = NULL;
+    }
+    muster_compare_clean_up(request);
+    request->outcome.status = status;
+    if (request->finished != NULL)
+        request->finished(request, status);
+    /* A finished hook may turn an OK into an error of its own (comparing what was gathered). */
+    status = request->outcome.status;
+    if (status == MUSTER_OK)
+        MUSTER_TRACE(&comm->job->tracer, batch_complete, &request->trace);
+    else
+        MUSTER_TRACE(&comm->job->tracer, batch_failed, &request->trace, (int32_t)status,
+                     request->outcome.rank, (uint32_t)request->outcome.field);
+    muster_agent_progress(comm->job->agent);
+    request->state = MUSTER_REQUEST_DONE;
+}
+
+void muster_comm_fail(muster_comm *comm, muster_status status)
+{
+    if (comm->failed == MUSTER_OK)
+        comm->failed = status;
+    while (comm->head != NULL) {
+        muster_request *request = comm->head;
+        muster_comm_describe_failure(comm, status, &request->outcome);
+        finish(comm, request, status);
+    }
+}
+
+static void post(muster_comm *comm, muster_request *request)
+{
+    unsigned char payload[MUSTER_ROUND_BYTES] = {0};
+    memcpy(payload, &request->record, sizeof(request->record));
+    request->round = ++comm->round;
+    comm->job->table->round_post(comm->transport, request->round, payload);
+    request->state = MUSTER_REQUEST_AGREEING;
+}
+
+/* A root's buffer that not everyone had mapped went through the ring; map it for the next time. Only
+ * here, after the batch: between a verdict and its data nothing may fail or wait. */
+static void map_for_next_time(muster_comm *comm, const muster_request *request)
+{
+    int32_t root = request->record.root;
+    if (root >= 0 && root != comm->rank && request->verdict.root_region_version != 0 &&
+        request->record.region_mapped_version < request->verdict.root_region_version)
+        comm->job->table->map_exports(comm->transport, root);
+}
+
+static void note_first_batch(muster_comm *comm, const muster_request *request)
+{
+    muster_job *job = comm->job;
+    if (atomic_load_explicit(&job->first_batch_seen, memory_order_relaxed) ||
+        request->record.call < MUSTER_CALL_GATHERV || request->record.call > MUSTER_CALL_P2P)
+        return;
+    atomic_store_explicit(&job->first_batch_seen, true, memory_order_relaxed);
+    muster_agent_report_resumed(job->agent, 0, (uint64_t)muster_clock_now_ns());
+}
+
+static void complete(muster_comm *comm, muster_request *request)
+{
+    finish(comm, request, MUSTER_OK);
+    map_for_next_time(comm, request);
+    note_first_batch(comm, request);
+}
+
+/* The verdict is OK: what was agreed becomes operations, and they are handed over. */
+static void move(muster_comm *comm, muster_request *request, const void *payloads)
+{
+    muster_job *job = comm->job;
+    if (request->agreed != NULL)
+        request->agreed(request, &request->verdict, payloads);
+    if (request->operations.count == 0) {
+        complete(comm, request);
+        return;
+    }
+    muster_operation_list_bytes(&request->operations, &request->trace.bytes_out,
+                                &request->trace.bytes_in);
+    if (job->tracer.table != NULL)
+        for (size_t i = 0; i < request->operations.count; i++)
+            MUSTER_TRACE(&job->tracer, batch_op, &request->trace,
+                         (uint32_t)request->operations.operations[i].kind,
+                         request->operations.operations[i].peer,
+                         request->operations.operations[i].bytes);
+    muster_status status =
+        job->table->submit(comm->transport, request->operations.operations,
+                           request->operations.count, &request->batch, &request->outcome);
+    if (status != MUSTER_OK) {
+        /* After a verdict the others count on this rank: the communicator cannot go on. */
+        finish(comm, request, status);
+        muster_comm_fail(comm, MUSTER_ERR_COMM_FAILED);
+        return;
+    }
+    MUSTER_TRACE(&job->tracer, batch_submitted, &request->trace);
+    request->state = MUSTER_REQUEST_MOVING;
+}
+
+static bool agree(muster_comm *comm, muster_request *request)
+{
+    const void *payloads = comm->job->table->round_poll(comm->transport, request->round);
+    if (payloads == NULL)
+        return false;
+    request->verdict = muster_verdict_of_records(payloads, MUSTER_ROUND_BYTES, comm->size);
+    if (request->verdict.needs_descriptors) {
+        muster_compare_begin(comm, request);
+        request->state = MUSTER_REQUEST_COMPARING;
+        return true;
+    }
+    if (request->verdict.status != MUSTER_OK)
+        finish(comm, request, muster_verdict_to_error(&request->verdict, &request->outcome));
+    else
+        move(comm, request, payloads);
+    return true;
+}
+
+static bool advance(muster_comm *comm, muster_request *request)
+{
+    bool done = false;
+    bool moved = false;
+    muster_status status;
+    switch (request->state) {
+    case MUSTER_REQUEST_QUEUED:
+        post(comm, request);
+        return true;
+    case MUSTER_REQUEST_AGREEING:
+        return agree(comm, request);
+    case MUSTER_REQUEST_COMPARING:
+        moved = muster_compare_progress(comm, request, &done);
+        if (done)
+            finish(comm, request, muster_verdict_to_error(&request->verdict, &request->outcome));
+        return moved;
+    case MUSTER_REQUEST_MOVING:
+        status = comm->job->table->progress(request->batch, &done, &moved, &request->outcome);
+        if (status != MUSTER_OK) {
+            finish(comm, request, status);
+            muster_comm_fail(comm, MUSTER_ERR_COMM_FAILED);
+            return true;
+        }
+        if (done)
+            complete(comm, request);
+        return moved || done;
+    case MUSTER_REQUEST_DRAFT:
+    case MUSTER_REQUEST_DONE:
+        break;
+    }
+    MUSTER_ASSERT(!"a request in the queue is neither draft nor done");
+    return false;
+}
+
+bool muster_comm_progress(muster_comm *comm)
+{
+    if (comm->head == NULL)
+        return false;
+    muster_status refusal = muster_comm_refusal(comm);
+    if (refusal != MUSTER_OK) {
+        muster_comm_fail(comm, refusal);
+        return true;
+    }
+    bool moved = false;
+    while (comm->head != NULL && advance(comm, comm->head))
+        moved = true;
+    return moved;
+}
