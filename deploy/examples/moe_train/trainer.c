@@ -192,10 +192,11 @@ static bool can_recover(muster_status status)
 
 static void print_failure(const struct trainer *trainer, muster_status status)
 {
-    const char *detail = trainer->error.status == status ? trainer->error.message : "";
-    fprintf(stderr, "moe_train: after step %" PRIu64 ": %s: %s%s%s\n", trainer->progress.steps_done,
-            muster_status_name(status), muster_status_text(status), detail[0] != '\0' ? ": " : "",
-            detail);
+    /* A detail says which argument, what was expected, what came; not every failure has one. */
+    const bool has_detail = trainer->error.status == status && trainer->error.message[0] != '\0';
+    fprintf(stderr, "moe_train: after step %" PRIu64 ": %s: %s\n", trainer->progress.steps_done,
+            muster_status_name(status),
+            has_detail ? trainer->error.message : muster_status_text(status));
 }
 
 /* Forms the next epoch. */
