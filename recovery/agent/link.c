@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/link.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +44,26 @@ static bool link_configure(void *socket)
                0;
 }
 
+/* ZeroMQ looks at the scheme and the form; a port out of range it would try for ever. */
+static bool link_endpoint_usable(const char *endpoint)
+{
+    if (strncmp(endpoint, "ipc://", 6) == 0) {
+        return endpoint[6] != '\0';
+    }
+    const char *colon = strrchr(endpoint, ':');
+    if (strncmp(endpoint, "tcp://", 6) != 0 || colon < endpoint + 6 ||
+        !isdigit((unsigned char)colon[1])) {
+        return false;
+    }
+    char *end = NULL;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    return *end == '\0' && port >= 1 && port <= 65535;
+}
+
 muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error)
 {
     *link = (muster_link){0};
-    bool known = strncmp(endpoint, "tcp://", 6) == 0 || strncmp(endpoint, "ipc://", 6) == 0;
-    if (!known || strlen(endpoint) <= 6) {
+    if (!link_endpoint_usable(endpoint)) {
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
                                 "the coordinator's endpoint is \"%.120s\"; expected "
                                 "tcp://HOST:PORT or ipc://PATH: correct MUSTER_COORDINATOR",

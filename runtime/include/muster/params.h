@@ -18,8 +18,8 @@ MUSTER_API int64_t muster_param_shard_elements(int64_t element_count, int32_t co
  * muster_param_shard_elements(...) elements, the caller's, which must outlive the parameter. Local.
  * *param is the caller's (muster_param_free). After a rebuild that changed the size of the
  * communicator the parameter is stale: free it and make it anew over the new shards.
- * MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT; MUSTER_ERR_NULL_BUFFER; MUSTER_ERR_DTYPE;
- * MUSTER_ERR_OVERFLOW; MUSTER_ERR_NO_MEMORY; MUSTER_ERR_FORKED. */
+ * MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT; MUSTER_ERR_NULL_BUFFER; MUSTER_ERR_MISALIGNED;
+ * MUSTER_ERR_DTYPE; MUSTER_ERR_OVERFLOW; MUSTER_ERR_NO_MEMORY; MUSTER_ERR_FORKED. */
 MUSTER_API muster_status muster_param_create(muster_comm *comm, muster_dtype dtype,
                                              int64_t element_count, void *shard,
                                              muster_param **param, muster_error *error);
@@ -42,12 +42,15 @@ MUSTER_API muster_status muster_params_gather(muster_comm *comm, muster_param *c
 MUSTER_API void *muster_params_full(muster_params_scope *scope, int32_t index);
 
 /* Ends the innermost scope: with a modifier its full tensors are broadcast and every shard is written
- * anew from them; without one the shards stay as they were. Collective. The scope handle is gone,
- * except with MUSTER_ERR_UNBALANCED (not the innermost one: all ranks refuse, nothing moved). After
- * MUSTER_ERR_RANK_LOST the shards of a scope with a modifier are undefined: restore the step. */
+ * anew from them; without one the shards stay as they were. Collective. Where the call is refused
+ * (MUSTER_ERR_UNBALANCED: not the innermost one; any other code whose advice is to fix the call;
+ * MUSTER_ERR_NO_MEMORY) all ranks refuse, nothing was moved, and the scope stays open. Otherwise the
+ * handle is gone. After MUSTER_ERR_RANK_LOST the shards of a scope with a modifier are undefined:
+ * restore the step. A scope of an earlier epoch is refused with MUSTER_ERR_EPOCH: abandon it. */
 MUSTER_API muster_status muster_params_release(muster_params_scope *scope, muster_error *error);
 
-/* Drops a scope without a word to anybody: for scopes that a lost rank left open. NULL is fine. */
+/* Drops a scope without a word to anybody: for scopes that a lost rank left open. Shards stay as they
+ * were. Before its communicator is freed or the job is left. NULL is fine. */
 MUSTER_API void muster_params_abandon(muster_params_scope *scope);
 
 MUSTER_END_DECLS

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# What `cmake --install` puts where: the library, its headers, the muster command, and how others find
+# them. Included by the top CMakeLists.txt behind all targets. The provider installs itself (tracing).
+include(CMakePackageConfigHelpers)
+
+set(MUSTER_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/muster)
+
+if(TARGET muster_library)
+  install(TARGETS muster_library EXPORT muster
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY ${PROJECT_SOURCE_DIR}/runtime/include/muster
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  install(EXPORT muster FILE musterTargets.cmake NAMESPACE muster::
+    DESTINATION ${MUSTER_PACKAGE_DIR})
+
+  configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/musterConfig.cmake.in
+    ${PROJECT_BINARY_DIR}/musterConfig.cmake INSTALL_DESTINATION ${MUSTER_PACKAGE_DIR})
+  # Before 1.0 a minor version may change the interface.
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/musterConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/musterConfig.cmake
+    ${PROJECT_BINARY_DIR}/musterConfigVersion.cmake DESTINATION ${MUSTER_PACKAGE_DIR})
+
+  # From the folder of muster.pc up to the prefix, so that an installed tree may be moved.
+  file(RELATIVE_PATH MUSTER_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+  string(REGEX REPLACE "/$" "" MUSTER_PC_UP "${MUSTER_PC_UP}")
+  configure_file(${CMAKE_CURRENT_LIST_DIR}/muster.pc.in ${PROJECT_BINARY_DIR}/muster.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/muster.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
+if(TARGET muster_command)
+  file(RELATIVE_PATH from_bin_to_lib /prefix/${CMAKE_INSTALL_BINDIR}
+    /prefix/${CMAKE_INSTALL_LIBDIR})
+  set_target_properties(muster_command PROPERTIES INSTALL_RPATH "$ORIGIN/${from_bin_to_lib}")
+  install(TARGETS muster_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/muster)
