@@ -11,19 +11,19 @@
 #include <muster/status.h>
 
 typedef struct muster_child {
-    pid_t process_id;  /* of the rank, as it calls itself */
+    pid_t process_id; /* of the rank, as it calls itself */
     pid_t keeper_id;
     int rank_pidfd;
-    int keeper_pidfd;  /* readable when the keeper ended, and with it everything below */
-    int report_fd;     /* readable when there is a report */
-    int gate_fd;       /* -1: opened */
-    int stdout_fd;     /* to read; -1: not redirected */
+    int keeper_pidfd; /* readable when the keeper ended, and with it everything below */
+    int report_fd;    /* readable when there is a report */
+    int gate_fd;      /* -1: opened */
+    int stdout_fd;    /* to read; -1: not redirected */
     int stderr_fd;
     bool process_namespace;
-    bool exited;       /* the rank ended: wait_status */
+    bool exited; /* the rank ended: wait_status */
     int wait_status;
-    int exec_errno;    /* not 0: the command could not be started */
-    bool gone;         /* the keeper was reaped */
+    int exec_errno; /* not 0: the command could not be started */
+    bool gone;      /* the keeper was reaped */
 } muster_child;
 
 typedef struct muster_child_options {

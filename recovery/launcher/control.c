@@ -84,9 +84,9 @@ int64_t muster_control_turn(muster_control *control, int64_t now_ns)
         if (now_ns - control->join_sent_ns >= CONTROL_JOIN_AGAIN_NS &&
             now_ns - control->join_tried_ns >= CONTROL_TRY_AGAIN_NS)
             control_send_join(control, now_ns);
-        return control->join_tried_ns +
-               (control->join_tried_ns == control->join_sent_ns ? CONTROL_JOIN_AGAIN_NS
-                                                                : CONTROL_TRY_AGAIN_NS);
+        return control->join_tried_ns + (control->join_tried_ns == control->join_sent_ns
+                                             ? CONTROL_JOIN_AGAIN_NS
+                                             : CONTROL_TRY_AGAIN_NS);
     }
     if (now_ns - control->heartbeat_sent_ns >= control->heartbeat_ns) {
         muster_message heartbeat = {.type = MUSTER_MESSAGE_LAUNCHER_HEARTBEAT,

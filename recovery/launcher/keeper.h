@@ -33,7 +33,7 @@ typedef struct muster_keeper_report {
 
 typedef struct muster_keeper_plan {
     bool process_namespace; /* the keeper is the first process of one */
-    pid_t process_id_hint;  /* namespace: where to look for a free number, the same inside and out */
+    pid_t process_id_hint; /* namespace: where to look for a free number, the same inside and out */
     pid_t launcher_id;
     int report_fd; /* to write */
     int gate_fd;   /* to read: a byte lets the rank exec, an end without one ends it */

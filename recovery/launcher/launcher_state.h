@@ -90,7 +90,8 @@ typedef struct muster_launcher {
     muster_report report;
     muster_event_log events;
     muster_event_log trace_events;
-    bool events_failed;
+    bool events_failed; /* said once */
+    bool job_failed;
     muster_session_set *sessions; /* NULL: untraced */
     bool process_namespace;
     int signal_fd;
@@ -109,12 +110,12 @@ typedef struct muster_launcher {
     /* The end. */
     bool over;
     int exit_code;
-    bool ending; /* nothing is started any more */
+    bool ending;       /* nothing is started any more */
     int ending_signal; /* of the user; 0: none */
     int64_t kill_ns;   /* when those that are left are killed; 0: not set */
     int64_t kill_keepers_ns;
     bool gave_up;
-    bool silence_said; /* that the coordinator does not answer */
+    bool silence_said;    /* that the coordinator does not answer */
     int64_t undecided_ns; /* since when nothing lives and somebody's fate is open; 0: no */
     int drills_done;
 } muster_launcher;
@@ -165,15 +166,17 @@ void muster_own_coordinator_stop(muster_launcher *launcher);
 /* drill.c */
 void muster_drill_committed(muster_launcher *launcher, uint64_t step);
 
-/* recording.c */
+/* archive.c */
 /* Says in one sentence when it cannot, and goes on without. */
-void muster_recording_open(muster_launcher *launcher);
-void muster_recording_begin(muster_launcher *launcher, muster_rank *rank);
-void muster_recording_end(muster_launcher *launcher, const muster_rank *rank);
-void muster_recording_verdict(muster_launcher *launcher, const muster_note *note);
-void muster_recording_note(muster_launcher *launcher, const muster_note *note);
-void muster_recording_job(muster_launcher *launcher);
-muster_process_record *muster_recording_record(muster_launcher *launcher, int32_t process_id);
-void muster_recording_close(muster_launcher *launcher);
+void muster_archive_open(muster_launcher *launcher);
+void muster_archive_begin(muster_launcher *launcher, muster_rank *rank);
+void muster_archive_end(muster_launcher *launcher, const muster_rank *rank);
+void muster_archive_begin_coordinator(muster_launcher *launcher);
+void muster_archive_end_coordinator(muster_launcher *launcher);
+void muster_archive_verdict(muster_launcher *launcher, const muster_note *note);
+void muster_archive_note(muster_launcher *launcher, const muster_note *note);
+void muster_archive_job(muster_launcher *launcher);
+muster_process_record *muster_archive_record(muster_launcher *launcher, int32_t process_id);
+void muster_archive_close(muster_launcher *launcher);
 
 #endif

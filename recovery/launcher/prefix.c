@@ -6,9 +6,9 @@
 
 void muster_prefix_set_label(muster_prefix *prefix, int32_t slot, uint32_t incarnation)
 {
-    int length = slot >= 0 ? snprintf(prefix->label, sizeof prefix->label, "[%d.%u] ", slot,
-                                      incarnation)
-                           : snprintf(prefix->label, sizeof prefix->label, "[spare] ");
+    int length = slot >= 0
+                     ? snprintf(prefix->label, sizeof prefix->label, "[%d.%u] ", slot, incarnation)
+                     : snprintf(prefix->label, sizeof prefix->label, "[spare] ");
     prefix->label_bytes = (size_t)length;
 }
 

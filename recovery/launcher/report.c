@@ -94,6 +94,13 @@ const muster_recovery *muster_report_last(const muster_report *report)
     return report->recovery_count > 0 ? &report->recoveries[report->recovery_count - 1] : NULL;
 }
 
+void muster_report_spare_taken(muster_report *report)
+{
+    muster_recovery *recovery = report_last(report);
+    if (recovery != NULL && recovery->established_ns == 0)
+        recovery->spare = true;
+}
+
 static void report_verdict(muster_report *report, const muster_note *note)
 {
     /* A rank that leaves is no loss. */
@@ -101,8 +108,8 @@ static void report_verdict(muster_report *report, const muster_note *note)
         return;
     muster_recovery *recovery = report_last(report);
     if (recovery == NULL || recovery->established_ns != 0) {
-        recovery = report_append((void **)&report->recoveries, &report->recovery_count,
-                                 sizeof *recovery);
+        recovery =
+            report_append((void **)&report->recoveries, &report->recovery_count, sizeof *recovery);
         if (recovery == NULL) {
             report->incomplete = true;
             return;
@@ -210,15 +217,13 @@ muster_report_news muster_report_note(muster_report *report, const muster_note *
 
 static double report_ms(int64_t from_ns, int64_t to_ns)
 {
-    return from_ns > 0 && to_ns >= from_ns ? (double)(to_ns - from_ns) / NS_PER_MS
-                                           : REPORT_UNKNOWN;
+    return from_ns > 0 && to_ns >= from_ns ? (double)(to_ns - from_ns) / NS_PER_MS : REPORT_UNKNOWN;
 }
 
 muster_recovery_timing muster_recovery_timing_of(const muster_recovery *recovery)
 {
     int64_t died_ns = recovery->loss_count > 0 ? recovery->losses[0].died_ns : 0;
-    int64_t quiet_ns =
-        recovery->released_ns > 0 ? recovery->released_ns : recovery->verdict_ns;
+    int64_t quiet_ns = recovery->released_ns > 0 ? recovery->released_ns : recovery->verdict_ns;
     const muster_recovery_timing timing = {
         .detect_ms = report_ms(died_ns, recovery->verdict_ns),
         .release_ms = report_ms(recovery->verdict_ns, quiet_ns),

@@ -15,7 +15,7 @@
 typedef struct muster_report_death {
     int32_t slot;
     uint32_t incarnation;
-    int64_t at_ns;     /* of the signal of a drill, else of the exit */
+    int64_t at_ns; /* of the signal of a drill, else of the exit */
     bool by_drill;
     int signal_number; /* of the drill */
     bool exited;
@@ -25,8 +25,8 @@ typedef struct muster_report_death {
 typedef struct muster_report_loss {
     int32_t slot;
     uint32_t incarnation;
-    uint32_t evidence;  /* muster_evidence */
-    int64_t died_ns;    /* 0: not known before the verdict */
+    uint32_t evidence; /* muster_evidence */
+    int64_t died_ns;   /* 0: not known before the verdict */
     int64_t verdict_ns;
     bool by_drill;
     int signal_number;
@@ -75,6 +75,9 @@ void muster_report_signalled(muster_report *report, int32_t slot, uint32_t incar
                              int signal_number, int64_t at_ns);
 void muster_report_exited(muster_report *report, int32_t slot, uint32_t incarnation,
                           int wait_status, int64_t at_ns);
+
+/* A waiting spare took a slot in the recovery at hand. */
+void muster_report_spare_taken(muster_report *report);
 
 typedef enum muster_report_news {
     MUSTER_REPORT_NOTHING = 0,

@@ -66,8 +66,7 @@ static json_object *report_loss(report_writer *writer, const muster_report *repo
     report_add_int(writer, object, "verdict_ns", loss->verdict_ns);
     for (size_t i = 0; i < report->death_count; i++) {
         const muster_report_death *death = &report->deaths[i];
-        if (death->exited && death->slot == loss->slot &&
-            death->incarnation == loss->incarnation)
+        if (death->exited && death->slot == loss->slot && death->incarnation == loss->incarnation)
             report_add_int(writer, object, "wait_status", death->wait_status);
     }
     return object;

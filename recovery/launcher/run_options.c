@@ -140,8 +140,9 @@ muster_status muster_drill_parse(muster_drill *drill, const char *text, muster_e
             return status;
     }
     if (drill->slot < 0 || !has_step || drill->signal_number == 0)
-        return RUN_REFUSE(error, "--drill: expected slot=S,step=N,signal=KILL|STOP[,again=M], "
-                                 "came '%.60s'",
+        return RUN_REFUSE(error,
+                          "--drill: expected slot=S,step=N,signal=KILL|STOP[,again=M], "
+                          "came '%.60s'",
                           text);
     if (drill->again && drill->again_step <= drill->step)
         return RUN_REFUSE(error, "--drill: again=%llu is not after step=%llu",
@@ -224,9 +225,8 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
     if (options->slot_count < rank_count && options->coordinator == NULL)
         return RUN_REFUSE(error, "--slots needs --coordinator: the other launchers must reach the "
                                  "same one");
-    if (options->drill.wanted &&
-        (options->drill.slot < options->first_slot ||
-         options->drill.slot >= options->first_slot + options->slot_count))
+    if (options->drill.wanted && (options->drill.slot < options->first_slot ||
+                                  options->drill.slot >= options->first_slot + options->slot_count))
         return RUN_REFUSE(error, "--drill: slot %d is not started here", options->drill.slot);
     if (command_at >= argc)
         return RUN_REFUSE(error, "the command is missing: muster run -n %d -- COMMAND ARGUMENTS",
@@ -278,8 +278,8 @@ muster_status muster_run_options_parse(muster_run_options *options, int argc, ch
                               written);
         muster_status status =
             option >= RUN_OPTION_POLICY
-                ? muster_policy_option_set(&options->policy, names.names[option - RUN_OPTION_POLICY],
-                                           optarg, error)
+                ? muster_policy_option_set(&options->policy,
+                                           names.names[option - RUN_OPTION_POLICY], optarg, error)
                 : run_take_option(options, option, optarg, error);
         if (status != MUSTER_OK)
             return status;
