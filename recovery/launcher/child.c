@@ -155,7 +155,7 @@ muster_status muster_child_spawn(const muster_child_options *options, muster_chi
         return muster_error_set_errno(error, reason, "making the pipes of a rank");
     }
     const muster_keeper_plan plan = {.process_namespace = options->process_namespace,
-                                     .process_id_hint = getpid() + 1,
+                                     .process_id_hint = options->process_id_hint,
                                      .launcher_id = getpid(),
                                      .report_fd = ends.report_fd,
                                      .gate_fd = ends.gate_fd,

@@ -32,6 +32,9 @@ typedef struct muster_child_options {
     char *const *environment;
     bool redirect; /* stdout and stderr into pipes */
     bool process_namespace;
+    /* Namespace: where to look for a free number, the same inside and out. Not that of a process
+     * that ended a moment ago, which others may still take for it. */
+    pid_t process_id_hint;
 } muster_child_options;
 
 /* Whether ranks can have a PID namespace of their own here; errno says why not. Blocks for the life

@@ -47,6 +47,22 @@ void muster_launcher_say(muster_launcher *launcher, const char *format, ...)
     muster_output_flush(&launcher->err);
 }
 
+muster_status muster_launcher_spawn(muster_launcher *launcher, const char *file,
+                                    char *const *arguments, char *const *environment, bool redirect,
+                                    muster_child *child, muster_error *error)
+{
+    const muster_child_options options = {.file = file,
+                                          .arguments = arguments,
+                                          .environment = environment,
+                                          .redirect = redirect,
+                                          .process_namespace = launcher->process_namespace,
+                                          .process_id_hint = launcher->last_process_id + 1};
+    muster_status status = muster_child_spawn(&options, child, error);
+    if (status == MUSTER_OK)
+        launcher->last_process_id = child->process_id;
+    return status;
+}
+
 /* ---- setting up ---- */
 
 /* Descriptors 0 to 2 must be somebody's, or a socket would become somebody's stdout. */
@@ -153,6 +169,7 @@ static muster_status launcher_set_up(muster_launcher *launcher, muster_error *er
     muster_status status = launcher_catch_signals(launcher, error);
     if (status != MUSTER_OK)
         return status;
+    launcher->last_process_id = getpid();
     launcher_choose_namespace(launcher);
     muster_archive_open(launcher);
     launcher->now_ns = muster_launcher_clock_ns();

@@ -94,6 +94,7 @@ typedef struct muster_launcher {
     bool job_failed;
     muster_session_set *sessions; /* NULL: untraced */
     bool process_namespace;
+    pid_t last_process_id; /* of a child; the next one's number is sought after it */
     int signal_fd;
     int64_t now_ns;
     uint64_t epoch; /* the last that was agreed, by the notes */
@@ -124,6 +125,10 @@ typedef struct muster_launcher {
 void muster_launcher_say(muster_launcher *launcher, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int64_t muster_launcher_clock_ns(void);
+/* The next child's number is sought after those of the last. */
+muster_status muster_launcher_spawn(muster_launcher *launcher, const char *file,
+                                    char *const *arguments, char *const *environment, bool redirect,
+                                    muster_child *child, muster_error *error);
 
 /* rank.c */
 /* False: said, and told to the coordinator as a death. */

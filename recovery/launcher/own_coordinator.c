@@ -30,12 +30,8 @@ static muster_status own_coordinator_spawn(muster_launcher *launcher, muster_err
                          "--parent-death", NULL,          NULL};
     if (launcher->sessions != NULL)
         arguments[9] = "--trace";
-    const muster_child_options child = {.file = "/proc/self/exe",
-                                        .arguments = arguments,
-                                        .environment = environ,
-                                        .redirect = true,
-                                        .process_namespace = launcher->process_namespace};
-    muster_status status = muster_child_spawn(&child, &own->child, error);
+    muster_status status = muster_launcher_spawn(launcher, "/proc/self/exe", arguments, environ,
+                                                 true, &own->child, error);
     if (status != MUSTER_OK)
         return status;
     muster_archive_begin_coordinator(launcher);

@@ -143,12 +143,8 @@ static muster_rank *rank_make(muster_launcher *launcher, int32_t slot, uint32_t 
                   rank_fill_environment(launcher, environment, slot, incarnation);
     muster_status status = MUSTER_ERR_NO_MEMORY;
     if (filled) {
-        const muster_child_options child = {.file = options->command[0],
-                                            .arguments = options->command,
-                                            .environment = environment->strings,
-                                            .redirect = options->prefix,
-                                            .process_namespace = launcher->process_namespace};
-        status = muster_child_spawn(&child, &rank->child, error);
+        status = muster_launcher_spawn(launcher, options->command[0], options->command,
+                                       environment->strings, options->prefix, &rank->child, error);
     } else {
         snprintf(error->message, sizeof error->message, "no memory for another rank");
     }

@@ -238,8 +238,8 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
 static void run_fill_getopt(struct option *options, const muster_policy_option_names *names)
 {
     size_t at = 0;
-#define RUN_GETOPT(name, option, argument, sentence) \
-    options[at++] = (struct option){option, (argument) != NULL ? required_argument : no_argument, \
+#define RUN_GETOPT(name, word, argument, sentence) \
+    options[at++] = (struct option){word, (argument) != NULL ? required_argument : no_argument, \
                                     NULL, RUN_OPTION_##name};
     RUN_OPTION_LIST(RUN_GETOPT)
 #undef RUN_GETOPT
