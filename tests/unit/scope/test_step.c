@@ -16,6 +16,20 @@
 
 #include "fake_job.h"
 
+/* The sanitizers' allocators end the process where malloc would return NULL; here NULL is wanted. */
+MUSTER_API const char *__asan_default_options(void);
+MUSTER_API const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 #define RANKS 3
 #define STATE_BYTES_MAX 4096
 
@@ -187,6 +201,11 @@ static void body_refusals(fake_rank *self)
                   MUSTER_ERR_INVALID_ARGUMENT);
     EXPECT_STATUS(muster_step_commit(self->world, 6, huge, odd ? 2 : 0, &error),
                   MUSTER_ERR_OVERFLOW);
+    /* More than the machine has, said before anything is read from it. */
+    const muster_state_part too_much = {.data = &byte, .bytes = (size_t)1 << 50};
+    EXPECT_STATUS(muster_step_commit(self->world, 6, &too_much, odd ? 1 : 0, &error),
+                  MUSTER_ERR_NO_MEMORY);
+    EXPECT(error.rank == 1);
     /* Another call than the others'. */
     EXPECT_STATUS(odd ? muster_barrier(self->world, &error) : commit(self, 6, &error),
                   MUSTER_ERR_CALL);
