@@ -115,9 +115,13 @@ static void print_step(const struct trainer *trainer)
     losses_append(trainer->options->losses_path, &trainer->progress);
 }
 
-/* Waits as long as --step-delay-ms says, but no longer than the epoch lives. */
+/* On the root, as if its experts were slow: waits as long as --step-delay-ms says, but no longer than
+ * the epoch lives. The others wait for it inside the step's first call. */
 static void delay(struct trainer *trainer)
 {
+    if (!trainer_is_root(trainer)) {
+        return;
+    }
     struct pollfd revoked = {.fd = muster_job_revoke_fd(trainer->job), .events = POLLIN};
     for (int64_t left_ms = trainer->options->step_delay_ms; left_ms > 0; left_ms -= 100) {
         muster_progress(trainer->job);
