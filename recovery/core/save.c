@@ -215,6 +215,7 @@ static bool restore_slots(muster_core *core)
         slot->process.host = member->host;
         slot->process.blob = member->blob;
         slot->process.connection_lost = true;
+        slot->process.expected = true;
     }
     return true;
 }
