@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/error.h"
@@ -138,6 +139,7 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
     comm->epoch = epoch;
     comm->size = member_count;
     comm->rank = own_rank;
+    comm->may_spin = sysconf(_SC_NPROCESSORS_ONLN) >= member_count;
     comm->sequence = 0;
     comm->round = 0;
     comm->innermost_scope = NULL;

@@ -41,7 +41,8 @@ struct muster_comm {
     const muster_phase_context *phase;
     int64_t timeout_ns;
     muster_rank_set missing; /* of the last timeout */
-    int32_t open_scopes;     /* parameter scopes, innermost counted last (scope/params.c) */
+    bool may_spin;       /* there is a core for each rank; asked once, asking takes microseconds */
+    int32_t open_scopes; /* parameter scopes, innermost counted last (scope/params.c) */
     muster_params_scope *innermost_scope;
 };
 

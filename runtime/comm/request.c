@@ -53,6 +53,7 @@ void muster_request_refuse(muster_request *request, const muster_error *local)
 {
     if (request->record.local_status != MUSTER_OK)
         return;
+    request->local = *local;
     request->record.local_status = (int32_t)local->status;
     request->record.local_field = (int32_t)local->field;
     request->record.local_expected = local->expected;

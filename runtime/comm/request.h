@@ -65,6 +65,7 @@ struct muster_request {
 
     muster_transport_batch *batch;
     muster_trace_batch trace;
+    muster_error local; /* this rank's own refusal, in its own words */
     muster_error outcome;
     bool waited; /* a thread was inside a blocking wait for it */
 };

@@ -54,6 +54,14 @@ static const muster_transport_operation *operation_at(const muster_operation_lis
     return NULL;
 }
 
+static void *pointer_of(uint64_t address)
+{
+    const uintptr_t bits = (uintptr_t)address;
+    void *pointer;
+    memcpy(&pointer, &bits, sizeof(pointer));
+    return pointer;
+}
+
 /* Runs all lists; returns how many operations took part, each of which must have met its partner. */
 static size_t run(const muster_operation_list *lists, int32_t rank_count)
 {
@@ -83,7 +91,7 @@ static size_t run(const muster_operation_list *lists, int32_t rank_count)
             if (operation->kind == MUSTER_TRANSPORT_SEND) {
                 memcpy(partner->data, operation->data, operation->bytes);
             } else {
-                void *there = (void *)(uintptr_t)operation->peer_address;
+                void *there = pointer_of(operation->peer_address);
                 assert_null(partner->data);
                 if (operation->kind == MUSTER_TRANSPORT_WRITE)
                     memcpy(there, operation->data, operation->bytes);

@@ -82,7 +82,7 @@ static void records_may_lie_farther_apart(void **state)
     records[3].tag = 8;
     memset(board, 0xee, sizeof(board));
     for (int rank = 0; rank < SIZE; rank++)
-        memcpy(board + rank * MUSTER_RECORD_BYTES, &records[rank], sizeof(records[rank]));
+        memcpy(board + (size_t)rank * MUSTER_RECORD_BYTES, &records[rank], sizeof(records[rank]));
     const muster_verdict verdict = muster_verdict_of_records(board, MUSTER_RECORD_BYTES, SIZE);
     assert_int_equal(verdict.status, MUSTER_ERR_TAG);
     assert_int_equal(verdict.rank, 3);

@@ -142,7 +142,9 @@ static void sizes_that_overflow_are_refused(void **state)
     assert_taken(&tensor);
     assert_int_equal(muster_tensor_bytes(&tensor), 0);
     /* Bytes that fit 64 bits, from an address from which they do not. */
-    tensor = muster_tensor_host((void *)(UINTPTR_MAX - 15), MUSTER_DTYPE_INT8, 17, 1);
+    const uintptr_t last = UINTPTR_MAX - 15;
+    tensor = muster_tensor_host(NULL, MUSTER_DTYPE_INT8, 17, 1);
+    memcpy(&tensor.data, &last, sizeof(last));
     assert_refused(&tensor, MUSTER_ERR_OVERFLOW, MUSTER_FIELD_BYTES, INT64_MAX, 17);
 }
 
