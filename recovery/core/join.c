@@ -121,6 +121,13 @@ static bool join_check(muster_core *core, muster_connection connection,
                            message->slot);
         return false;
     }
+    if (!spare && message->incarnation > MUSTER_CORE_INCARNATION_MAX &&
+        message->incarnation != UINT32_MAX) {
+        muster_core_refuse(core, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
+                           "incarnation: expected 0 to %u, or none, came %u",
+                           MUSTER_CORE_INCARNATION_MAX, message->incarnation);
+        return false;
+    }
     return true;
 }
 

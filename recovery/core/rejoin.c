@@ -63,7 +63,7 @@ static bool adoption_plausible(const muster_core *core, const muster_message *me
     for (int32_t i = 0; i < message->u.join.member_count; i++) {
         const muster_member *member = &message->u.join.members[i];
         if (member->slot <= last || member->slot >= core->policy.slot_count ||
-            member->incarnation == UINT32_MAX) {
+            member->incarnation > MUSTER_CORE_INCARNATION_MAX) {
             return false;
         }
         last = member->slot;
