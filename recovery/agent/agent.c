@@ -280,13 +280,12 @@ int32_t muster_agent_deaths(const muster_agent *agent, uint64_t epoch, muster_de
 
 static muster_status agent_standing_error(const muster_agent *agent, muster_error *error)
 {
-    muster_status standing = muster_agent_standing(agent);
-    if (standing == MUSTER_OK) {
+    if (muster_agent_standing(agent) == MUSTER_OK) {
         return MUSTER_OK;
     }
-    return muster_error_set(error, standing, MUSTER_FIELD_EPOCH, 0,
+    return muster_error_set(error, agent->ending, MUSTER_FIELD_EPOCH, 0,
                             (int64_t)atomic_load(&agent->epoch), "%s: %s",
-                            muster_status_text(standing), agent->standing_text);
+                            muster_status_text(agent->ending), agent->standing_text);
 }
 
 /* The deadline of a wait has passed: says whose fault it was. */

@@ -39,6 +39,7 @@ static bool agent_stand_down(muster_agent *agent, muster_status why, const char 
         return false;
     }
     snprintf(agent->standing_text, sizeof agent->standing_text, "%s", text);
+    agent->ending = why;
     atomic_store(&agent->standing, (int)why);
     if (why != MUSTER_ERR_CALLS_DIFFER) {
         /* By then its epoch is no more, even where no REVOKE came through. */
@@ -70,6 +71,16 @@ static bool hear_welcome(muster_agent *agent, const muster_message *message)
         muster_outbox_send_again(&agent->outbox);
     }
     return false;
+}
+
+/* A job that never formed ended for a reason of its own (the others did not come in time). */
+static bool hear_gave_up(muster_agent *agent, const muster_message *message)
+{
+    bool news = agent_stand_down(agent, MUSTER_ERR_GAVE_UP, message->u.refused.text);
+    if (news && atomic_load(&agent->epoch) == 0 && message->u.refused.status != MUSTER_OK) {
+        agent->ending = (muster_status)message->u.refused.status;
+    }
+    return news;
 }
 
 static bool hear_refused(muster_agent *agent, const muster_message *message)
@@ -116,6 +127,10 @@ static bool hear_revoke(muster_agent *agent, const muster_message *message)
     int32_t death_count = message->u.revoke.death_count;
     agent_add_deaths(agent, message->epoch, deaths, death_count);
     muster_outbox_revoked(&agent->outbox, message->epoch, deaths, death_count);
+    muster_outbox_entry *quiet = muster_outbox_find(&agent->outbox, MUSTER_MESSAGE_QUIET);
+    if (quiet) {
+        quiet->sent = false; /* a REVOKE said again: our answer to it may not have been heard */
+    }
     agent_raise_revoked(agent, message->epoch);
     for (int32_t i = 0; i < death_count; i++) {
         if (agent_is_self(agent, deaths[i].slot, deaths[i].incarnation)) {
@@ -231,8 +246,7 @@ static bool agent_dispatch(muster_agent *agent, muster_message *message, int64_t
     case MUSTER_MESSAGE_ESTABLISHED:
         return hear_established(agent, message);
     case MUSTER_MESSAGE_GAVE_UP:
-        return agent->joined ? agent_stand_down(agent, MUSTER_ERR_GAVE_UP, message->u.refused.text)
-                             : hear_refused(agent, message);
+        return agent->joined ? hear_gave_up(agent, message) : hear_refused(agent, message);
     case MUSTER_MESSAGE_CALLS_DIFFER:
         return message->epoch == atomic_load(&agent->epoch) &&
                agent_stand_down(agent, MUSTER_ERR_CALLS_DIFFER,
@@ -273,6 +287,13 @@ void muster_agent_hear(muster_agent *agent, muster_message *message, int64_t now
         }
         pthread_mutex_unlock(&agent->wake_mutex);
     }
+}
+
+void muster_agent_hear_reconnect(muster_agent *agent)
+{
+    pthread_mutex_lock(&agent->mutex);
+    agent_join_again(agent);
+    pthread_mutex_unlock(&agent->mutex);
 }
 
 void muster_agent_hear_failure(muster_agent *agent, muster_status status, const muster_error *error)

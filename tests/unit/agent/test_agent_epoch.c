@@ -298,6 +298,47 @@ static void gave_up_says_which_rule(void **state)
     fake_stop(fake);
 }
 
+/* Nobody else came: the join says that, not that a job was given up. */
+static void a_job_that_never_forms(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = fake_join(fake, 1);
+    send_ending(fake, MUSTER_MESSAGE_GAVE_UP, MUSTER_ERR_TIMEOUT);
+    muster_membership membership;
+    assert_int_equal(muster_agent_await_agreed(agent, 0, fake_deadline(), &membership, NULL),
+                     MUSTER_ERR_TIMEOUT);
+    assert_int_equal(muster_agent_standing(agent), MUSTER_ERR_GAVE_UP);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* What was lost on the way without the connection breaking. */
+static void lost_messages_are_said_again(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = fake_join(fake, 1);
+    agree(fake, agent, 1, first);
+    assert_int_equal(muster_agent_await_established(agent, 1, fake_now() + SHORT_NS, NULL),
+                     MUSTER_ERR_TIMEOUT);
+    for (int i = 0; i < 2; i++) {
+        muster_message connected = fake_take(fake, MUSTER_MESSAGE_CONNECTED);
+        assert_int_equal(connected.epoch, 1);
+    }
+    muster_blob blob = {0};
+    fake_send_revoke(fake, 1, 1, 2, 0);
+    await_readable(muster_agent_revoke_fd(agent));
+    muster_agent_quiet(agent, 1, 0, &blob, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+        assert_int_equal(quiet.epoch, 1);
+        fake_send_revoke(fake, 1, 1, 2, 0);
+    }
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
 static void calls_differ_ends_no_epoch(void **state)
 {
     (void)state;
@@ -452,6 +493,8 @@ int main(void)
         cmocka_unit_test(an_epoch_without_this_incarnation_fences),
         cmocka_unit_test(refused_later_is_fenced),
         cmocka_unit_test(gave_up_says_which_rule),
+        cmocka_unit_test(a_job_that_never_forms),
+        cmocka_unit_test(lost_messages_are_said_again),
         cmocka_unit_test(calls_differ_ends_no_epoch),
         cmocka_unit_test(await_agreed_times_out),
         cmocka_unit_test(heartbeats_carry_the_marks),

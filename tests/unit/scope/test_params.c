@@ -15,6 +15,20 @@
 
 #include "fake_job.h"
 
+/* The sanitizers' allocators end the process where malloc would return NULL; here NULL is wanted. */
+MUSTER_API const char *__asan_default_options(void);
+MUSTER_API const char *__tsan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 #define RANKS 3
 
 /* Element i of a parameter begins as base + i; the padding as -1. */
@@ -272,6 +286,33 @@ static void disagreements_are_the_same_refusal_everywhere(void **state)
     assert_int_equal(fake_failures, 0);
 }
 
+static void body_no_memory(fake_rank *self)
+{
+    float *shard = shard_new(self, 12, 0.0F);
+    muster_param *params[] = {param_new(self, 12, shard), NULL};
+    muster_params_scope *scope = NULL;
+    muster_error error;
+    muster_error_init(&error);
+    /* Rank 1 alone cannot have the second one; it must not find out after the others have sent. */
+    params[1] = param_new(self, self->world->rank == 1 ? INT64_C(1) << 48 : 12, shard);
+    EXPECT_STATUS(muster_params_gather(self->world, params, 2, 0, &scope, &error),
+                  MUSTER_ERR_NO_MEMORY);
+    EXPECT(error.rank == 1);
+    EXPECT(error.tensor_index == 1);
+    EXPECT(scope == NULL);
+    EXPECT_STATUS(muster_params_gather(self->world, params, 1, 0, &scope, &error), MUSTER_OK);
+    EXPECT_STATUS(muster_params_release(scope, &error), MUSTER_OK);
+    EXPECT_STATUS(muster_param_free(params[0]), MUSTER_OK);
+    EXPECT_STATUS(muster_param_free(params[1]), MUSTER_OK);
+    free(shard);
+}
+
+static void memory_that_runs_out_is_said_before_the_bytes(void **state)
+{
+    fake_job_run(*state, body_no_memory);
+    assert_int_equal(fake_failures, 0);
+}
+
 static void body_only_some_enter(fake_rank *self)
 {
     float *shard = shard_new(self, 12, 0.0F);
@@ -498,6 +539,7 @@ int main(void)
         JOB_TEST(nothing_to_do_is_still_agreed),
         JOB_TEST(disjoint_scopes_nest_and_overlapping_ones_are_refused),
         JOB_TEST(disagreements_are_the_same_refusal_everywhere),
+        JOB_TEST(memory_that_runs_out_is_said_before_the_bytes),
         JOB_TEST(only_some_ranks_enter_or_leave),
         JOB_TEST(a_parameter_of_another_communicator_is_refused),
         JOB_TEST(after_a_shrink_parameters_are_stale),
