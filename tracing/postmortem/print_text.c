@@ -140,6 +140,8 @@ static void print_ring(FILE *file, const muster_ring_finding *ring)
         fprintf(file, "  slot %d incarnation %u: ", ring->slot, ring->incarnation);
     else if (ring->slot == MUSTER_SLOT_NONE)
         fprintf(file, "  coordinator: ");
+    else if (ring->slot == MUSTER_SLOT_SPARE_WIRE)
+        fprintf(file, "  a spare that took no slot: ");
     else
         fprintf(file, "  unknown process: ");
     if (ring->snapshot_count == 0 && ring->event_count == 0) {
