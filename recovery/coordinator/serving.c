@@ -210,8 +210,9 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
             return NULL;
         }
         name = message->u.launcher_join.job_name;
-        /* The last job of this name is over; this is the next one. */
-        if (job != NULL && job->ended) {
+        /* The last job of this name is over; this is the next one. A launcher that has seen a term
+         * is one of the last job's, come back. */
+        if (job != NULL && job->ended && message->term == 0) {
             muster_jobs_remove(&coordinator->jobs, message->job);
             job = NULL;
         }
@@ -349,8 +350,18 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
         const muster_core_event event = {.kind = MUSTER_CORE_CONNECTION_LOST,
                                          .connection = connection};
         serving_step(coordinator, job, now_ns, &event);
-        if (job->ended && !serving_has_peers(coordinator, hash))
-            muster_jobs_remove(&coordinator->jobs, hash);
+    }
+}
+
+/* Jobs that are over and that nobody asks for any more. */
+static void serving_forget_ended(muster_coordinator *coordinator)
+{
+    for (size_t i = 0; i < coordinator->jobs.count;) {
+        const muster_hosted_job *job = coordinator->jobs.items[i];
+        if (job->ended && !serving_has_peers(coordinator, job->job))
+            muster_jobs_remove(&coordinator->jobs, job->job);
+        else
+            i++;
     }
 }
 
@@ -373,6 +384,7 @@ void muster_serving_turn(muster_coordinator *coordinator, int64_t now_ns)
     serving_tick(coordinator, now_ns);
     /* Sends of the ticks may have failed. */
     serving_lose(coordinator, now_ns);
+    serving_forget_ended(coordinator);
 }
 
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)

@@ -38,7 +38,10 @@ MAY_INCLUDE = {
     "recovery/operator": ["runtime/base", "recovery/core"],
     "recovery/agent": _CONTROL,
     "recovery/coordinator": _CONTROL,
-    "recovery/launcher": _CONTROL,
+    # The launcher talks to a coordinator as an agent does: the link and the host's number are one
+    # thing, not two. It makes the recording sessions of the processes that it starts.
+    "recovery/launcher": _CONTROL + ["recovery/agent/link.h", "recovery/agent/host_id.h",
+                                     "tracing/session/session.h"],
     "recovery/bench": _CONTROL + _UPPER_RUNTIME + ["runtime/bench"],
     "tracing": ["runtime/base"],
     "tracing/provider": ["runtime/base", "tracing", CALLS, MESSAGES],

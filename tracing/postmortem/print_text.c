@@ -52,7 +52,7 @@ static bool has_batch(const muster_event_record *event)
 static void print_last_event(FILE *file, const muster_death_finding *death)
 {
     if (!death->has_last_event) {
-        fprintf(file, "    its last event: not known, no ring of it was recorded\n");
+        fprintf(file, "    its last event: not known, nothing of it was recorded or can be read\n");
         return;
     }
     const muster_event_record *event = &death->last_event;
@@ -136,8 +136,7 @@ static void print_ring(FILE *file, const muster_ring_finding *ring)
     if (ring->discarded_packets > 0)
         fprintf(file, "; %" PRId64 " packets were lost", ring->discarded_packets);
     if (ring->damaged_count > 0)
-        fprintf(file, "; %d snapshots cannot be read to the end: %s", ring->damaged_count,
-                ring->damage);
+        fprintf(file, "; %d cannot be read to the end: %s", ring->damaged_count, ring->damage);
     fputc('\n', file);
 }
 
@@ -163,7 +162,8 @@ void muster_print_text(FILE *file, const char *directory, const muster_records *
     if (!findings->has_event_log)
         fprintf(file, "events.jsonl is missing: what the coordinator saw is not known\n");
     if (findings->damaged_lines > 0)
-        fprintf(file, "events.jsonl: %" PRId64 " lines cannot be read\n", findings->damaged_lines);
+        fprintf(file, "events.jsonl: %" PRId64 " line%s cannot be read\n", findings->damaged_lines,
+                findings->damaged_lines == 1 ? "" : "s");
     if (!findings->has_traces) {
         fprintf(file, "no traces are here: the job ran untraced, or no snapshot was recorded\n");
         return;

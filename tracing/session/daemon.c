@@ -185,7 +185,13 @@ muster_status muster_daemon_acquire(muster_place *place, int64_t deadline_ns, mu
         status = daemon_start(place, deadline_ns, error);
     if (status == MUSTER_OK) {
         daemon_sweep(place);
-        muster_error_set_ok(error);
+        /* A stopped daemon still takes connections: only an answer proves that it works. */
+        if (muster_recording_list(MUSTER_DAEMON_SESSION_PREFIX, NULL, 0, NULL) < 0)
+            status = muster_error_set(error, MUSTER_ERR_UNSUPPORTED, MUSTER_FIELD_NONE, 0, 0,
+                                      "the LTTng session daemon does not list its sessions: going "
+                                      "on untraced; restart lttng-sessiond");
+        else
+            muster_error_set_ok(error);
     }
     close(lock);
     return status;

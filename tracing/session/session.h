@@ -11,7 +11,8 @@
  *
  * All talk with the daemon runs on a worker thread, because liblttng-ctl blocks without a bound. A
  * daemon that does not answer in time is given up: every later call returns at once and the job runs
- * on untraced. The calls of this header are made from one thread (each returns within its bound).
+ * on untraced. The calls of this header are made from one thread (each returns within its bound), and
+ * a process has one set at work at a time: liblttng-ctl keeps one connection a process.
  * Open and begin must be called before the child could have spoken to LTTng: made later, a session
  * would miss the first events. */
 #ifndef MUSTER_TRACING_SESSION_H
