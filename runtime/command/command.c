@@ -5,14 +5,11 @@
 
 #include <muster/version.h>
 
+#include "bench/bench.h"
+#include "bench/recovery_bench.h"
 #include "coordinator/coordinator.h"
 #include "launcher/launcher.h"
-#ifdef MUSTER_COMMAND_POSTMORTEM
 #include "tracing/postmortem/postmortem.h"
-#endif
-#ifdef MUSTER_COMMAND_BENCH
-#include "bench/bench.h"
-#endif
 
 #define COMMAND_EXIT_OK 0
 #define COMMAND_EXIT_USAGE 2
@@ -23,15 +20,21 @@ typedef struct command_entry {
     int (*run)(int argc, char **argv);
 } command_entry;
 
+/* Two subjects measure themselves: each has its own benchmark. */
+static int command_bench(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "recovery") == 0)
+        return muster_recovery_bench_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "recovery-rank") == 0)
+        return muster_recovery_bench_rank_main();
+    return muster_bench_main(argc, argv);
+}
+
 static const command_entry commands[] = {
     {"run", "start the ranks of a job, and replace those that die", muster_launcher_main},
     {"coordinator", "keep the membership of jobs", muster_coordinator_main},
-#ifdef MUSTER_COMMAND_POSTMORTEM
     {"postmortem", "tell from its traces what happened in a job", muster_postmortem_main},
-#endif
-#ifdef MUSTER_COMMAND_BENCH
-    {"bench", "measure this machine against Muster's floors", muster_bench_main},
-#endif
+    {"bench", "measure Muster next to what this machine allows", command_bench},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 

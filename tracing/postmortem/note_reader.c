@@ -106,8 +106,7 @@ static muster_status note_reader_lines(FILE *file, muster_records *records, must
     char *line = NULL;
     size_t capacity = 0;
     muster_status status = MUSTER_OK;
-    ssize_t length;
-    while (status == MUSTER_OK && (length = getline(&line, &capacity, file)) > 0) {
+    while (status == MUSTER_OK && getline(&line, &capacity, file) > 0) {
         muster_note note;
         if (line[strspn(line, " \t\r\n")] == '\0')
             continue;

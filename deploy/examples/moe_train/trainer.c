@@ -115,9 +115,13 @@ static void print_step(const struct trainer *trainer)
     losses_append(trainer->options->losses_path, &trainer->progress);
 }
 
-/* Waits as long as --step-delay-ms says, but no longer than the epoch lives. */
+/* On the root, as if its experts were slow: waits as long as --step-delay-ms says, but no longer than
+ * the epoch lives. The others wait for it inside the step's first call. */
 static void delay(struct trainer *trainer)
 {
+    if (!trainer_is_root(trainer)) {
+        return;
+    }
     struct pollfd revoked = {.fd = muster_job_revoke_fd(trainer->job), .events = POLLIN};
     for (int64_t left_ms = trainer->options->step_delay_ms; left_ms > 0; left_ms -= 100) {
         muster_progress(trainer->job);
@@ -192,10 +196,11 @@ static bool can_recover(muster_status status)
 
 static void print_failure(const struct trainer *trainer, muster_status status)
 {
-    const char *detail = trainer->error.status == status ? trainer->error.message : "";
-    fprintf(stderr, "moe_train: after step %" PRIu64 ": %s: %s%s%s\n", trainer->progress.steps_done,
-            muster_status_name(status), muster_status_text(status), detail[0] != '\0' ? ": " : "",
-            detail);
+    /* A detail says which argument, what was expected, what came; not every failure has one. */
+    const bool has_detail = trainer->error.status == status && trainer->error.message[0] != '\0';
+    fprintf(stderr, "moe_train: after step %" PRIu64 ": %s: %s\n", trainer->progress.steps_done,
+            muster_status_name(status),
+            has_detail ? trainer->error.message : muster_status_text(status));
 }
 
 /* Forms the next epoch. */

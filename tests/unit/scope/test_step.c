@@ -448,6 +448,28 @@ static void fetch_says_sizes_and_refuses_alike(void **state)
     assert_int_equal(fake_failures, 0);
 }
 
+/* Slot 2 wants its own state; rank 0 mirrors it and has the lower number. */
+static void body_fetch_own(fake_rank *self)
+{
+    unsigned char state[STATE_BYTES_MAX];
+    size_t bytes = 0;
+    bool wants = self->slot == 2;
+    EXPECT_STATUS(muster_step_fetch(self->world, 2, wants ? state : NULL, wants ? sizeof(state) : 0,
+                                    &bytes, NULL),
+                  MUSTER_OK);
+    EXPECT(!wants || is_state(state, bytes, 2, 2));
+}
+
+static void a_slots_own_rank_comes_before_its_mirror(void **state)
+{
+    fake_job_run(*state, body_commit_one_then_two);
+    restore_to(*state, 2, -1, false);
+    uint64_t sent = fake_job_counts(*state)->bytes_sent;
+    fake_job_run(*state, body_fetch_own);
+    assert_int_equal(fake_failures, 0);
+    assert_int_equal(fake_job_counts(*state)->bytes_sent, sent);
+}
+
 static void body_nothing_to_fetch(fake_rank *self)
 {
     size_t bytes = 99;
@@ -504,6 +526,7 @@ int main(void)
         JOB_TEST(a_step_that_all_survivors_staged_can_be_taken),
         JOB_TEST(a_second_loss_during_the_commit_anew),
         JOB_TEST(fetch_says_sizes_and_refuses_alike),
+        JOB_TEST(a_slots_own_rank_comes_before_its_mirror),
         JOB_TEST(without_a_restore_point_there_is_nothing),
         JOB_TEST(a_slot_lost_with_its_mirror_is_said_so),
     };
