@@ -102,7 +102,7 @@ static void core_heartbeat(muster_core *core, muster_core_slot *slot, const must
     bool behind = (core->state == MUSTER_CORE_CONNECTING && message->epoch < core->epoch) ||
                   (core->state == MUSTER_CORE_REVOKED && !process->quiet);
     if (slot->member && behind &&
-        core->now_ns - process->told_ns >= core->policy.deadlines.suspect_ns) {
+        core->now_ns - process->told_ns >= core->policy.deadlines.silence_ns) {
         muster_core_members_tell(core, slot);
     }
 }
@@ -116,7 +116,13 @@ static void core_rank_message(muster_core *core, muster_core_slot *slot,
         }
         return;
     }
-    muster_core_detector_hear(core, slot, connection);
+    bool was_away = muster_core_detector_hear(core, slot, connection);
+    if (slot->process.expected ||
+        (message->epoch > core->epoch && message->epoch > core->adoption.epoch)) {
+        muster_core_send_to_slot(core, slot, MUSTER_MESSAGE_REJOIN); /* it knows more than we */
+    } else if (was_away) {
+        muster_core_members_tell(core, slot);
+    }
     switch (message->type) {
     case MUSTER_MESSAGE_HEARTBEAT:
         core_heartbeat(core, slot, message);
