@@ -363,7 +363,7 @@ static void command_launcher(scenario *play, char **words, int count)
     launcher->launcher = true;
     const char *slots = word_after(words, count, "slots");
     const char *spares = word_after(words, count, "spares");
-    char ranks[RANKS_MAX][16] = {{0}};
+    char ranks[RANKS_MAX][16];
     launcher->slot_count = slots ? ranks_parse(play, slots, ranks) : 0;
     launcher->first_slot = slots ? atoi(slots) : 0;
     launcher->spare_count = spares ? atoi(spares) : 0;
@@ -399,7 +399,7 @@ static void command_join(scenario *play, char **words, int count)
         say(play, spare, &message);
         return;
     }
-    char ranks[RANKS_MAX][16] = {{0}};
+    char ranks[RANKS_MAX][16];
     int rank_count = ranks_parse(play, words[1], ranks);
     const char *slots = word_after(words, count, "slots");
     const char *process = word_after(words, count, "process");
@@ -427,7 +427,7 @@ static void command_join(scenario *play, char **words, int count)
 
 static void command_rejoin(scenario *play, char **words, int count)
 {
-    char ranks[RANKS_MAX][16] = {{0}};
+    char ranks[RANKS_MAX][16];
     int rank_count = ranks_parse(play, words[1], ranks);
     const char *epoch = word_after(words, count, "epoch");
     const char *of = word_after(words, count, "of");
@@ -501,7 +501,7 @@ static void holdings_add(scenario *play, muster_message *message, const client *
 
 static void command_quiet(scenario *play, char **words, int count)
 {
-    char ranks[RANKS_MAX][16] = {{0}};
+    char ranks[RANKS_MAX][16];
     int rank_count = ranks_parse(play, words[1], ranks);
     const char *epoch = word_after(words, count, "epoch");
     for (int i = 0; i < rank_count; i++) {
@@ -589,7 +589,7 @@ static bool command_simple(scenario *play, char **words, int count)
         if (strcmp(words[0], simple[i].word) != 0) {
             continue;
         }
-        char ranks[RANKS_MAX][16] = {{0}};
+        char ranks[RANKS_MAX][16];
         int rank_count = ranks_parse(play, words[1], ranks);
         for (int k = 0; k < rank_count; k++) {
             client *rank = client_rank(play, ranks[k]);
@@ -625,7 +625,7 @@ static void command_lost(scenario *play, char **words)
                                         .connection = launcher->connection});
         return;
     }
-    char ranks[RANKS_MAX][16] = {{0}};
+    char ranks[RANKS_MAX][16];
     int rank_count = ranks_parse(play, words[1], ranks);
     for (int i = 0; i < rank_count; i++) {
         client *rank = client_rank(play, ranks[i]);
@@ -649,7 +649,7 @@ static void command_advance(scenario *play, char **words, int count)
 {
     int64_t until = play->now_ns + time_parse(play, words[1]);
     const char *beating = word_after(words, count, "beating");
-    char ranks[RANKS_MAX][16] = {{0}};
+    char ranks[RANKS_MAX][16];
     int rank_count = beating ? ranks_parse(play, beating, ranks) : 0;
     bool silent_launchers = word_there(words, count, "without-launchers");
     int64_t period = play->policy.deadlines.heartbeat_ns;
@@ -690,8 +690,12 @@ static void command_restart(scenario *play, bool journal)
 
 static void command(scenario *play, char *text)
 {
+    char none[] = "";
     char *words[WORDS_MAX];
     int count = 0;
+    for (int i = 0; i < WORDS_MAX; i++) {
+        words[i] = none; /* a word that is missing is empty */
+    }
     char *save = NULL;
     for (char *word = strtok_r(text, " ", &save); word && count < WORDS_MAX;
          word = strtok_r(NULL, " ", &save)) {
