@@ -226,6 +226,11 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
     muster_jobs_clean_up(&coordinator->jobs);
     muster_core_actions_clean_up(&coordinator->actions);
     muster_peers_close(coordinator->peers);
+    /* ZeroMQ leaves the file of its socket behind. It is ours as long as we listen: whoever wants the
+     * path asks first. */
+    const char *path = muster_endpoint_ipc_path(coordinator->endpoint);
+    if (path != NULL)
+        unlink(path);
     if (coordinator->router != NULL)
         zmq_close(coordinator->router);
     if (coordinator->context != NULL)

@@ -28,7 +28,7 @@ void muster_core_activity_update(muster_core *core, muster_core_slot *slot,
     }
     process->activity = *activity;
     process->activity_ns = core->now_ns;
-    if (core->accusation_count > 0) {
+    if (core->accusation_count > 0 || (core->someone_left && activity->waiting)) {
         core->changed = true;
     }
 }
@@ -56,8 +56,8 @@ void muster_core_accusation_add(muster_core *core, const muster_core_slot *accus
     core->changed = true;
 }
 
-/* Where everybody waits, for half a grace or longer, and not all in one call: the first and another
- * that differs from it. */
+/* Everybody waits, as heartbeats half a grace apart and more have shown, and not all in one call: the
+ * first and another that differs from it. */
 static bool accusation_all_differ(muster_core *core, const muster_core_accusation *accusation,
                                   const muster_core_slot **one, const muster_core_slot **other)
 {
@@ -70,8 +70,8 @@ static bool accusation_all_differ(muster_core *core, const muster_core_accusatio
         }
         const muster_activity *activity = &slot->process.activity;
         if (!activity->waiting || slot->process.activity_ns <= accusation->at_ns ||
-            !muster_core_passed(core, slot->process.wait_seen_ns,
-                                core->policy.deadlines.verdict_grace_ns / 2)) {
+            slot->process.activity_ns - slot->process.wait_seen_ns <
+                core->policy.deadlines.verdict_grace_ns / 2) {
             return false;
         }
         if (!*one) {

@@ -74,19 +74,22 @@ static void core_evidence(muster_core *core, const muster_core_slot *from,
     }
 }
 
+/* The note carries the epoch that the rank resumed, which may be revoked again by now. */
 static void core_resumed(muster_core *core, const muster_core_slot *slot,
                          const muster_message *message)
 {
-    if (message->u.resumed.returned_ns) {
-        muster_core_note(core, MUSTER_NOTE_RESUMED, slot->slot, slot->process.incarnation,
-                         MUSTER_EVIDENCE_NONE, (int64_t)message->u.resumed.returned_ns,
-                         "slot %d goes on in epoch %llu", slot->slot,
-                         (unsigned long long)message->epoch);
-    }
-    if (message->u.resumed.first_batch_ns) {
-        muster_core_note(core, MUSTER_NOTE_FIRST_BATCH, slot->slot, slot->process.incarnation,
-                         MUSTER_EVIDENCE_NONE, (int64_t)message->u.resumed.first_batch_ns,
-                         "slot %d has completed its first batch", slot->slot);
+    const uint64_t times_ns[] = {message->u.resumed.returned_ns, message->u.resumed.first_batch_ns};
+    const uint32_t kinds[] = {MUSTER_NOTE_RESUMED, MUSTER_NOTE_FIRST_BATCH};
+    for (int i = 0; i < 2; i++) {
+        if (times_ns[i] == 0) {
+            continue;
+        }
+        muster_core_note(core, kinds[i], slot->slot, slot->process.incarnation,
+                         MUSTER_EVIDENCE_NONE, (int64_t)times_ns[i],
+                         i == 0 ? "slot %d goes on in epoch %llu"
+                                : "slot %d has completed its first batch of epoch %llu",
+                         slot->slot, (unsigned long long)message->epoch);
+        core->actions->items[core->actions->count - 1].message.u.note.epoch = message->epoch;
     }
 }
 
@@ -102,7 +105,7 @@ static void core_heartbeat(muster_core *core, muster_core_slot *slot, const must
     bool behind = (core->state == MUSTER_CORE_CONNECTING && message->epoch < core->epoch) ||
                   (core->state == MUSTER_CORE_REVOKED && !process->quiet);
     if (slot->member && behind &&
-        core->now_ns - process->told_ns >= core->policy.deadlines.suspect_ns) {
+        core->now_ns - process->told_ns >= core->policy.deadlines.silence_ns) {
         muster_core_members_tell(core, slot);
     }
 }
@@ -116,7 +119,13 @@ static void core_rank_message(muster_core *core, muster_core_slot *slot,
         }
         return;
     }
-    muster_core_detector_hear(core, slot, connection);
+    bool was_away = muster_core_detector_hear(core, slot, connection);
+    if (slot->process.expected ||
+        (message->epoch > core->epoch && message->epoch > core->adoption.epoch)) {
+        muster_core_send_to_slot(core, slot, MUSTER_MESSAGE_REJOIN); /* it knows more than we */
+    } else if (was_away) {
+        muster_core_members_tell(core, slot);
+    }
     switch (message->type) {
     case MUSTER_MESSAGE_HEARTBEAT:
         core_heartbeat(core, slot, message);

@@ -39,6 +39,7 @@ typedef struct muster_core_process {
     uint64_t host;
     muster_blob blob;
     muster_connection connection;
+    bool expected;   /* known from the journal only: it has yet to say what it knows */
     bool from_spare; /* started as a spare: its launcher need not be the slot's */
 
     int64_t heard_ns;
@@ -58,6 +59,9 @@ typedef struct muster_core_process {
     int32_t holding_count;
     int64_t told_ns; /* when it was last told where the job stands */
 } muster_core_process;
+
+/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. */
+#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)INT32_MAX)
 
 typedef enum muster_core_seat {
     MUSTER_CORE_SEAT_OPEN,   /* nobody: not joined yet, or lost and to be replaced */
@@ -140,7 +144,8 @@ struct muster_core {
     uint64_t job;
     uint64_t term;
     muster_policy policy;
-    bool policy_open; /* the first launcher may still bring the policy */
+    bool someone_left; /* in this epoch */
+    bool policy_open;  /* the first launcher may still bring the policy */
 
     muster_core_state state;
     muster_core_slot *slots; /* policy.slot_count of them */
@@ -247,7 +252,8 @@ void muster_core_adoption_turn(muster_core *core);
 bool muster_core_term_meet(muster_core *core, uint64_t term);
 
 /* detector.c */
-void muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
+/* True when it was away: it may have missed what was said meanwhile. */
+bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection);
 void muster_core_detector_lose(muster_core *core, muster_connection connection);
 void muster_core_detector_pause(muster_core *core);

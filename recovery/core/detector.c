@@ -14,7 +14,7 @@
  * safely, only at a price. Faster proof comes from elsewhere: exits, robust futexes, waiting peers. */
 #include "core/core_state.h"
 
-void muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
+bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection)
 {
     muster_core_process *process = &slot->process;
@@ -25,8 +25,8 @@ void muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
     if (was_away) {
         process->connection_lost = false;
         core->changed = true;
-        muster_core_members_tell(core, slot); /* it may have missed what was said meanwhile */
     }
+    return was_away;
 }
 
 void muster_core_detector_lose(muster_core *core, muster_connection connection)

@@ -105,6 +105,7 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     if (slot->member) {
         process->left = true;
         process->left_ns = core->now_ns;
+        core->someone_left = true;
         return;
     }
     /* It was in no epoch yet: its seat is free again, or given up in a rebuild. */
@@ -116,6 +117,22 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     if (core->state != MUSTER_CORE_FORMING) {
         muster_core_replacement_retire(core, slot, "slot %d left the job", slot->slot);
     }
+}
+
+/* Somebody has been waiting in a call, still after the grace. */
+static bool ending_someone_waits(muster_core *core, const muster_core_slot *left)
+{
+    if (!muster_core_passed(core, left->process.left_ns, core->policy.deadlines.verdict_grace_ns)) {
+        return false;
+    }
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        const muster_core_slot *slot = &core->slots[i];
+        if (slot->member && muster_core_members_live(slot) && slot->process.activity.waiting &&
+            slot->process.activity_ns > left->process.left_ns) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void muster_core_ending_turn(muster_core *core)
@@ -154,10 +171,11 @@ void muster_core_ending_turn(muster_core *core)
         if (core->state == MUSTER_CORE_ENDED || !slot->member || !slot->process.left) {
             continue;
         }
-        /* Jobs end together, but not in the same instant: others get a while to leave, too. */
-        if (core->state == MUSTER_CORE_REVOKED ||
-            muster_core_passed(core, slot->process.left_ns,
-                               core->policy.deadlines.verdict_grace_ns)) {
+        /* Jobs end together, but not in the same instant: others get a while to leave, too. One that
+         * only computes to its own end is not disturbed at all; one that waits in a call must learn
+         * that it waits in vain. */
+        if (core->state == MUSTER_CORE_REVOKED || core->state == MUSTER_CORE_CONNECTING ||
+            ending_someone_waits(core, slot)) {
             muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_LEFT, -1);
         }
     }

@@ -59,7 +59,8 @@ static void join_spare(muster_core *core, muster_connection connection,
         muster_core_slot *slot = &core->slots[i];
         if (slot->seat == MUSTER_CORE_SEAT_FILLED && slot->process.from_spare &&
             muster_core_members_same_process(&slot->process, message)) {
-            muster_core_detector_hear(core, slot, connection);
+            (void)muster_core_detector_hear(core, slot, connection);
+            slot->process.expected = false;
             muster_core_members_welcome(core, connection, MUSTER_SLOT_SPARE_WIRE, 0);
             muster_core_members_tell(core, slot);
             return;
@@ -120,6 +121,13 @@ static bool join_check(muster_core *core, muster_connection connection,
                            message->slot);
         return false;
     }
+    if (!spare && message->incarnation > MUSTER_CORE_INCARNATION_MAX &&
+        message->incarnation != UINT32_MAX) {
+        muster_core_refuse(core, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
+                           "incarnation: expected 0 to %u, or none, came %u",
+                           MUSTER_CORE_INCARNATION_MAX, message->incarnation);
+        return false;
+    }
     return true;
 }
 
@@ -131,7 +139,8 @@ static bool join_seat(muster_core *core, muster_connection connection, muster_co
     if (slot->seat == MUSTER_CORE_SEAT_FILLED) {
         bool same = muster_core_members_same_process(&slot->process, message);
         if (same && (assign || message->incarnation == slot->process.incarnation)) {
-            muster_core_detector_hear(core, slot, connection);
+            (void)muster_core_detector_hear(core, slot, connection);
+            slot->process.expected = false;
             muster_core_members_welcome(core, connection, slot->slot, slot->process.incarnation);
             muster_core_members_tell(core, slot);
             return false;

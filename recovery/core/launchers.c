@@ -240,7 +240,7 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
         return;
     }
     muster_core_slot *slot = muster_core_members_slot(core, message->slot);
-    if (!slot) {
+    if (!slot || message->incarnation > MUSTER_CORE_INCARNATION_MAX) {
         return;
     }
     if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
@@ -268,7 +268,7 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
 static void launcher_started(muster_core *core, const muster_message *message)
 {
     muster_core_slot *slot = muster_core_members_slot(core, message->slot);
-    if (!slot) {
+    if (!slot || message->incarnation > MUSTER_CORE_INCARNATION_MAX) {
         return;
     }
     slot->started = true;

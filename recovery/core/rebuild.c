@@ -154,14 +154,15 @@ static void rebuild_agree(muster_core *core)
         };
     }
     core->policy_open = false;
+    core->someone_left = false;
     core->connecting_since_ns = core->now_ns;
     muster_core_past_add(core);
     muster_core_state_move(core, MUSTER_CORE_CONNECTING);
-    muster_core_note(core, MUSTER_NOTE_AGREED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
-                     core->member_count, "epoch %llu has %d ranks%s%s",
-                     (unsigned long long)core->epoch, core->member_count,
-                     core->restore.has_step ? ", restores a step" : "",
-                     core->restore.state_lost ? ", the step state is lost" : "");
+    muster_core_note(
+        core, MUSTER_NOTE_AGREED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE, core->member_count,
+        "epoch %llu has %d rank%s%s%s", (unsigned long long)core->epoch, core->member_count,
+        core->member_count == 1 ? "" : "s", core->restore.has_step ? ", restores a step" : "",
+        core->restore.state_lost ? ", the step state is lost" : "");
     muster_core_persist(core); /* before anyone hears the number */
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         if (core->slots[i].member && core->slots[i].process.connection) {

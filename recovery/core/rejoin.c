@@ -63,7 +63,7 @@ static bool adoption_plausible(const muster_core *core, const muster_message *me
     for (int32_t i = 0; i < message->u.join.member_count; i++) {
         const muster_member *member = &message->u.join.members[i];
         if (member->slot <= last || member->slot >= core->policy.slot_count ||
-            member->incarnation == UINT32_MAX) {
+            member->incarnation > MUSTER_CORE_INCARNATION_MAX) {
             return false;
         }
         last = member->slot;
@@ -110,6 +110,7 @@ static void adoption_take(muster_core *core)
             process.blob = member->blob;
             process.heard_ns = core->now_ns;
             process.connection_lost = true;
+            process.expected = true;
             process.connection_lost_ns = core->now_ns;
             slot->seat = MUSTER_CORE_SEAT_OPEN;
             slot->fence = 0;
@@ -200,6 +201,7 @@ bool muster_core_rejoin(muster_core *core, muster_connection connection,
         }
         slot->process.connection = connection;
         slot->process.connection_lost = false;
+        slot->process.expected = false;
         slot->process.heard_ns = core->now_ns;
         muster_core_members_welcome(core, connection, slot->slot, message->incarnation);
         core->changed = true;
@@ -207,7 +209,8 @@ bool muster_core_rejoin(muster_core *core, muster_connection connection,
     }
     if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
         slot->process.incarnation == message->incarnation) {
-        muster_core_detector_hear(core, slot, connection);
+        (void)muster_core_detector_hear(core, slot, connection);
+        slot->process.expected = false;
         slot->process.blob = message->u.join.blob;
         muster_core_members_welcome(core, connection, slot->slot, message->incarnation);
         bool same_epoch = slot->member && message->epoch == core->epoch;

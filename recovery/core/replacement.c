@@ -77,8 +77,8 @@ static void replacement_begin(muster_core *core, muster_core_slot *slot)
     }
     if (core->replacements_used >= policy->max_replacements) {
         muster_core_replacement_retire(core, slot,
-                                       "slot %d was lost and the %d replacements allowed "
-                                       "(max_replacements) are used up",
+                                       "slot %d was lost and the replacements allowed (%d) are "
+                                       "used up",
                                        slot->slot, policy->max_replacements);
         return;
     }

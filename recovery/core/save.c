@@ -11,6 +11,8 @@
 
 #define SAVE_MAGIC 0x4352534du /* "MSRC" */
 #define SAVE_VERSION 1u
+/* Ten years: so that no sum with a clock can overflow. */
+#define SAVE_DEADLINE_NS_MAX ((int64_t)10 * 365 * 24 * 3600 * 1000000000)
 
 static void save_slot(muster_stream *stream, muster_core_slot *slot)
 {
@@ -26,7 +28,10 @@ static void save_slot(muster_stream *stream, muster_core_slot *slot)
     muster_stream_u32(stream, &slot->start_incarnation);
     muster_stream_i32(stream, &slot->start_tries);
     muster_stream_i32(stream, &slot->deaths_without_commit);
-    if (seat > MUSTER_CORE_SEAT_RETIRED || replacement > MUSTER_CORE_REPLACEMENT_STARTED) {
+    if (slot->process.incarnation > MUSTER_CORE_INCARNATION_MAX ||
+        slot->fence > MUSTER_CORE_INCARNATION_MAX ||
+        slot->start_incarnation > MUSTER_CORE_INCARNATION_MAX || seat > MUSTER_CORE_SEAT_RETIRED ||
+        replacement > MUSTER_CORE_REPLACEMENT_STARTED) {
         muster_stream_fail(stream, "a slot's state is none");
         return;
     }
@@ -129,6 +134,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
         muster_stream_fail(stream, "an impossible number of slots");
         return;
     }
+    MUSTER_ASSERT(core->slots != NULL);
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         save_slot(stream, &core->slots[i]);
     }
@@ -156,6 +162,13 @@ muster_status muster_core_save(const muster_core *core, void **saved, size_t *sa
 /* Everything that later turns take for granted. */
 static const char *restore_inconsistent(const muster_core *core)
 {
+#define RESTORE_DEADLINE(name, default_ms, sentence) \
+    if (core->policy.deadlines.name##_ns < 0 || \
+        core->policy.deadlines.name##_ns > SAVE_DEADLINE_NS_MAX) { \
+        return "its deadline " #name " is out of range"; \
+    }
+    MUSTER_DEADLINE_LIST(RESTORE_DEADLINE)
+#undef RESTORE_DEADLINE
     if (!core->slots) {
         return core->state == MUSTER_CORE_FORMING || core->state == MUSTER_CORE_ENDED
                    ? NULL
@@ -215,6 +228,7 @@ static bool restore_slots(muster_core *core)
         slot->process.host = member->host;
         slot->process.blob = member->blob;
         slot->process.connection_lost = true;
+        slot->process.expected = true;
     }
     return true;
 }

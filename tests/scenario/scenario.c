@@ -5,7 +5,7 @@
  *   scenario --write FILE...  writes the transcripts anew: read the diff before you commit it
  *
  * A line that begins with "> " is a command; the indented lines after it are its transcript; everything
- * else is for the reader. Ranks are written SLOT or SLOT.INCARNATION (SLOT alone: the latest process
+ * else is for the reader. A command in parentheses is done without a transcript. Ranks are written SLOT or SLOT.INCARNATION (SLOT alone: the latest process
  * that joined there); RANKS is a list such as 0-3 or 0,1,3. Times are 250ms, 10s.
  *
  *   job [KEY=VALUE...]             slots, on_loss, min_ranks, max_replacements, crash_loop_deaths,
@@ -23,6 +23,7 @@
  *   lost RANKS | lost launcher A | gone launcher A   connection lost; launcher leaves
  *   advance TIME [beating RANKS] [waiting C S CALL]  time passes, deadlines fire
  *   pause TIME                     the coordinator itself sleeps
+ *   term RANK N                    the rank has seen this term elsewhere
  *   restart | forget               a new term with the journal, or without it
  */
 #include <stdarg.h>
@@ -70,6 +71,7 @@ typedef struct scenario {
     char *out;
     size_t out_bytes;
     FILE *stream;
+    bool muted;
 } scenario;
 
 static _Noreturn void __attribute__((format(printf, 2, 3)))
@@ -127,15 +129,25 @@ static client *client_rank(scenario *play, const char *word)
     bool named = end == word;
     bool exact = !named && *end == '.';
     unsigned long incarnation = exact ? strtoul(end + 1, NULL, 10) : 0;
-    for (int i = play->client_count - 1; i >= 0; i--) {
+    client *found = NULL;
+    for (int i = 0; i < play->client_count; i++) {
         client *candidate = &play->clients[i];
-        if (named ? strcmp(candidate->name, word) == 0
-                  : !candidate->launcher && candidate->slot == slot &&
-                        (!exact || candidate->incarnation == incarnation)) {
-            return candidate;
+        if (named) {
+            if (strcmp(candidate->name, word) == 0) {
+                return candidate;
+            }
+        } else if (!candidate->launcher && candidate->slot == slot &&
+                   (!exact || candidate->incarnation == incarnation) &&
+                   (!found || found->incarnation == UINT32_MAX ||
+                    (candidate->incarnation != UINT32_MAX &&
+                     candidate->incarnation >= found->incarnation))) {
+            found = candidate;
         }
     }
-    fail(play, "no process '%s' has joined", word);
+    if (!found) {
+        fail(play, "no process '%s' has joined", word);
+    }
+    return found;
 }
 
 static int ranks_parse(const scenario *play, const char *word, char ranks[][16])
@@ -206,6 +218,11 @@ static void show(scenario *play, const muster_core_actions *actions)
     for (size_t i = 0; i < actions->count;) {
         const muster_core_action *action = &actions->items[i];
         char line[TRANSCRIPT_LINE_BYTES];
+        if (play->muted) {
+            learn(play, action);
+            i++;
+            continue;
+        }
         transcript_action(line, sizeof line, action);
         fprintf(play->stream, "  %6lldms  ", (long long)(play->now_ns / NS_PER_MS));
         size_t same = i;
@@ -333,7 +350,16 @@ static void command_job(scenario *play, char **words, int count)
 
 static void command_launcher(scenario *play, char **words, int count)
 {
-    client *launcher = client_new(play, words[1]);
+    client *launcher = NULL;
+    for (int i = 0; i < play->client_count && !launcher; i++) {
+        if (play->clients[i].launcher && strcmp(play->clients[i].name, words[1]) == 0) {
+            launcher = &play->clients[i]; /* it comes back on a new connection */
+            launcher->connection = ++play->last_connection;
+        }
+    }
+    if (!launcher) {
+        launcher = client_new(play, words[1]);
+    }
     launcher->launcher = true;
     const char *slots = word_after(words, count, "slots");
     const char *spares = word_after(words, count, "spares");
@@ -527,6 +553,10 @@ static void command_process(scenario *play, char **words, int count)
             message.u.process.process_id = play->clients[i].process_id;
         }
     }
+    const char *process = word_after(words, count, "process");
+    if (process) {
+        message.u.process.process_id = atoi(process);
+    }
     say(play, launcher, &message);
 }
 
@@ -660,8 +690,12 @@ static void command_restart(scenario *play, bool journal)
 
 static void command(scenario *play, char *text)
 {
+    char none[] = "";
     char *words[WORDS_MAX];
     int count = 0;
+    for (int i = 0; i < WORDS_MAX; i++) {
+        words[i] = none; /* a word that is missing is empty */
+    }
     char *save = NULL;
     for (char *word = strtok_r(text, " ", &save); word && count < WORDS_MAX;
          word = strtok_r(NULL, " ", &save)) {
@@ -695,6 +729,8 @@ static void command(scenario *play, char *text)
         command_lost(play, words);
     } else if (strcmp(verb, "advance") == 0) {
         command_advance(play, words, count);
+    } else if (strcmp(verb, "term") == 0) {
+        client_rank(play, words[1])->term = strtoull(words[count - 1], NULL, 10);
     } else if (strcmp(verb, "pause") == 0) {
         play->now_ns += time_parse(play, words[1]);
         tick(play);
@@ -756,7 +792,12 @@ static int play_file(const char *path, bool write)
             fprintf(play.stream, "%.*s\n", (int)length, rest);
         }
         if (strncmp(rest, "> ", 2) == 0) {
-            snprintf(line, sizeof line, "%.*s", (int)length - 2, rest + 2);
+            play.muted = rest[2] == '(' && length > 4;
+            if (play.muted) {
+                snprintf(line, sizeof line, "%.*s", (int)length - 4, rest + 3);
+            } else {
+                snprintf(line, sizeof line, "%.*s", (int)length - 2, rest + 2);
+            }
             command(&play, line);
             fprintf(play.stream, "  = %s, epoch %llu\n", muster_core_state_text(play.core),
                     (unsigned long long)muster_core_epoch(play.core));

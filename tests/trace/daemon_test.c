@@ -93,21 +93,32 @@ static void a_daemon_that_we_started_is_stopped_by_us(void **state)
     traced_directory_remove(directory);
 }
 
+static pid_t start_daemon_by_hand(void)
+{
+    assert_int_equal(system("lttng-sessiond --daemonize --no-kernel --quiet"), 0);
+    pid_t daemon = daemon_process();
+    assert_true(daemon > 0);
+    return daemon;
+}
+
+static void stop_daemon_by_hand(pid_t daemon)
+{
+    assert_int_equal(kill(daemon, SIGTERM), 0);
+    for (int turn = 0; turn < 1000 && muster_recording_daemon_alive(); turn++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    assert_false(muster_recording_daemon_alive());
+}
+
 static void a_daemon_that_was_there_stays(void **state)
 {
     (void)state;
     char directory[64];
     traced_directory_make(directory);
-    assert_int_equal(system("lttng-sessiond --daemonize --no-kernel --quiet"), 0);
-    pid_t before = daemon_process();
-    assert_true(before > 0);
+    pid_t before = start_daemon_by_hand();
     close_set(open_set(directory));
     assert_true(muster_recording_daemon_alive());
     assert_int_equal(daemon_process(), before);
-    assert_int_equal(kill(before, SIGTERM), 0);
-    for (int turn = 0; turn < 1000 && muster_recording_daemon_alive(); turn++)
-        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-    assert_false(muster_recording_daemon_alive());
+    stop_daemon_by_hand(before);
     traced_directory_remove(directory);
 }
 
@@ -251,9 +262,7 @@ static void a_daemon_that_hangs_is_given_up(void **state)
     int ends[2];
     pid_t children[2];
     traced_directory_make(directory);
-    muster_session_set *keeper = open_set(directory);
-    pid_t daemon = daemon_process();
-    assert_true(daemon > 0);
+    pid_t daemon = start_daemon_by_hand();
     children[0] = run_child(hang, directory, daemon, &ends[0]);
     children[1] = run_child(open_on_a_hanging_daemon, directory, daemon, &ends[1]);
     /* The abandoned workers come back when the daemon does, and clean up behind themselves. */
@@ -265,8 +274,7 @@ static void a_daemon_that_hangs_is_given_up(void **state)
     close(ends[1]);
     for (int i = 0; i < 2; i++)
         assert_int_equal(waitpid(children[i], NULL, 0), children[i]);
-    close_set(keeper);
-    assert_false(muster_recording_daemon_alive());
+    stop_daemon_by_hand(daemon);
     traced_directory_remove(directory);
 }
 

@@ -35,6 +35,7 @@ static void traced_child(muster_session_set *set, int go, int input, int output,
     dup2(output, STDOUT_FILENO);
     for (const char *const *entry = muster_session_environment(set); *entry != NULL; entry++)
         putenv((char *)(uintptr_t)*entry);
+    setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0); /* else it sleeps a second at each exit */
     execl(TRACED_RANK, TRACED_RANK, slot_text, incarnation_text, batches, (char *)NULL);
     _exit(4);
 }

@@ -144,6 +144,7 @@ static void joins_again_after_every_reconnect(void **state)
     assert_int_equal(fake_count(fake, MUSTER_MESSAGE_JOIN), 0);
     muster_agent_report_dying(agent, 3, 0);
     muster_message evidence = fake_take(fake, MUSTER_MESSAGE_EVIDENCE);
+    assert_int_equal(evidence.u.evidence.accused_slot, 3);
     for (uint64_t term = 1; term <= 3; term++) {
         fake_stop(fake);
         fake = fake_start(endpoint, term);
