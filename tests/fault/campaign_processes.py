@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 
 MARK = "MUSTER_CAMPAIGN_MARK"
 
@@ -100,12 +101,14 @@ def in_use(path):
 
 
 def tracing_sessions(job_name):
+    """Recording sessions whose name has the job's in it."""
     try:
         listed = subprocess.run(["lttng", "--no-sessiond", "list"], stdin=subprocess.DEVNULL,
                                 capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [line.strip() for line in listed.stdout.splitlines() if job_name in line]
+    return [line.strip() for line in listed.stdout.splitlines()
+            if re.match(r"\s*\d+\) ", line) and job_name in line]
 
 
 class Leftovers:
@@ -117,14 +120,24 @@ class Leftovers:
         self.run_folder = run_folder
         self.shared_memory = shared_memory()
 
+    def _processes(self):
+        """A session daemon is shared by all of root's jobs: it may outlive the one that started it as
+        long as it has sessions, and takes a moment to end after the last."""
+        end = time.monotonic() + 5
+        while True:
+            left = [(process_id, command) for process_id, (command, _) in marked(self.mark).items()]
+            others = [entry for entry in left if not entry[1].startswith("lttng-")]
+            if others or not left or time.monotonic() > end:
+                return left if others or not tracing_sessions("") else []
+            time.sleep(0.1)
+
     def find(self, traced):
-        found = [f"process {process_id}: {command}"
-                 for process_id, (command, _) in marked(self.mark).items()]
+        found = [f"process {process_id}: {command}" for process_id, command in self._processes()]
         found += [f"in the runtime directory: {name}" for name in os.listdir(self.run_folder)]
         found += [f"unix socket {name}" for name in unix_sockets() if self.run_folder in name]
-        # Others work on this machine, too: a new file that somebody has open is not ours to judge.
+        # Others work on this machine, too: only names that are ours or the tracer's, and nobody's.
         for name in shared_memory() - self.shared_memory:
-            if "sem." not in name and not in_use(f"/dev/shm/{name}") and \
+            if ("muster" in name or "ust-" in name) and not in_use(f"/dev/shm/{name}") and \
                     os.path.exists(f"/dev/shm/{name}"):
                 found.append(f"/dev/shm/{name}")
         if traced:

@@ -347,10 +347,10 @@ static muster_status change_param(struct work *work)
     nap(work, 2);
     work->where = "params_release";
     status = muster_params_release(work->scope, &work->error);
-    if (status != MUSTER_OK)
-        return status; /* the next rebuild drops it */
-    work->scope = NULL;
-    return MUSTER_OK;
+    /* Refused, it would stay open, and the next rebuild drops it; otherwise the handle is gone. */
+    if (muster_status_advice(status) != MUSTER_ADVICE_FIX_CALL && status != MUSTER_ERR_NO_MEMORY)
+        work->scope = NULL;
+    return status;
 }
 
 /* Even and odd ranks by themselves, in reverse order. */
