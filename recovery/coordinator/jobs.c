@@ -55,6 +55,7 @@ void muster_jobs_remove(muster_jobs *jobs, uint64_t job)
         if (jobs->items[i]->job != job)
             continue;
         muster_core_free(jobs->items[i]->core);
+        muster_backlog_clean_up(&jobs->items[i]->backlog);
         free(jobs->items[i]);
         jobs->items[i] = jobs->items[--jobs->count];
         return;

@@ -5,6 +5,7 @@
 
 #include <muster/job.h>
 
+#include "coordinator/backlog.h"
 #include "core/core.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
@@ -15,6 +16,7 @@ typedef struct muster_hosted_job {
     muster_core *core;            /* owned */
     int64_t deadline_ns;          /* of the core; INT64_MAX: none */
     bool ended;                   /* answers those who still ask, then goes */
+    muster_backlog backlog;       /* for launchers that come back late */
 } muster_hosted_job;
 
 typedef struct muster_jobs {

@@ -68,8 +68,8 @@ static void serving_answer(muster_coordinator *coordinator, uint64_t connection,
     serving_send(coordinator, connection, &answer);
 }
 
-static void serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
-                                   const muster_note *note)
+static void serving_tell_launcher(muster_coordinator *coordinator, const muster_hosted_job *job,
+                                  uint64_t connection, const muster_note *note)
 {
     muster_message message = {.type = MUSTER_MESSAGE_NOTE,
                               .job = job->job,
@@ -78,14 +78,33 @@ static void serving_tell_launchers(muster_coordinator *coordinator, const muster
                               .slot = note->slot,
                               .incarnation = note->incarnation};
     message.u.note = *note;
-    muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
-    for (; peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
-        if (peer->launcher && peer->job == job->job)
-            serving_send(coordinator, peer->connection, &message);
-    }
+    serving_send(coordinator, connection, &message);
 }
 
-static void serving_note(muster_coordinator *coordinator, const muster_hosted_job *job,
+/* False: there is none. */
+static bool serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
+                                   const muster_note *note)
+{
+    bool told = false;
+    muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
+    for (; peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
+        if (peer->launcher && peer->job == job->job) {
+            serving_tell_launcher(coordinator, job, peer->connection, note);
+            told = true;
+        }
+    }
+    return told;
+}
+
+static void serving_tell_backlog(muster_coordinator *coordinator, muster_hosted_job *job,
+                                 uint64_t connection)
+{
+    for (size_t i = 0; i < job->backlog.count; i++)
+        serving_tell_launcher(coordinator, job, connection, &job->backlog.notes[i]);
+    muster_backlog_clean_up(&job->backlog);
+}
+
+static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job,
                          const muster_note *note)
 {
     if (!muster_event_log_write(&coordinator->events, job->name, note) &&
@@ -98,7 +117,8 @@ static void serving_note(muster_coordinator *coordinator, const muster_hosted_jo
     coordinator->tracer.who.epoch = note->epoch;
     MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
                  note->incarnation, note->evidence, note->value);
-    serving_tell_launchers(coordinator, job, note);
+    if (!serving_tell_launchers(coordinator, job, note))
+        muster_backlog_add(&job->backlog, note);
     if (coordinator->options.on_note != NULL)
         coordinator->options.on_note(coordinator->options.on_note_context, job->job, note);
 }
@@ -265,8 +285,10 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
     if (job == NULL)
         return;
     peer->job = message->job;
-    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN && !peer->launcher) {
         peer->launcher = true;
+        serving_tell_backlog(coordinator, job, connection);
+    }
     if (message->type == MUSTER_MESSAGE_PONG)
         serving_trace_pong(coordinator, message, now_ns);
     const muster_core_event event = {
@@ -407,6 +429,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
             return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                     "no memory for the jobs of the journal");
         job->deadline_ns = 0; /* the first turn asks the core */
+        job->backlog.kept = true;
         coordinator->term_taken = true;
     }
     return muster_error_set_ok(error);
