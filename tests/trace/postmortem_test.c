@@ -149,7 +149,10 @@ static void garbage_is_exit_code_two(void **state)
 static void notes_alone_tell_the_recovery(void **state)
 {
     (void)state;
-    put_file("job.json", "{\"job_name\":\"demo\",\"slot_count\":2,\"on_loss\":\"replace\"}");
+    put_file("job.json", "{\"job_name\":\"demo\",\"slot_count\":2,\"on_loss\":\"replace\","
+                         "\"written_ns\":1000000000,\"written_wall_ns\":1000000001000000000,"
+                         "\"processes\":[{\"slot\":1,\"incarnation\":0,\"process_id\":7,"
+                         "\"signal\":9}]}");
     put_file("events.jsonl",
              "{\"kind\":\"joined\",\"time_ns\":1000000,\"slot\":0,\"incarnation\":0}\n"
              "{\"kind\":\"joined\",\"time_ns\":1000000,\"slot\":1,\"incarnation\":0}\n"
@@ -162,7 +165,9 @@ static void notes_alone_tell_the_recovery(void **state)
     assert_int_equal(postmortem(directory, NULL), 0);
     assert_said("job demo: 2 slots, on loss replace");
     assert_said("epoch 1 became epoch 2");
-    assert_said("lost: slot 1 incarnation 0: its process exited (signal 9)");
+    assert_said("lost: slot 1 incarnation 0: its process exited; ended by signal 9 (Killed), "
+                "verdict at 2001-09-09 01:46:40.006 UTC");
+    assert_said("the coordinator said: signal 9");
     assert_said("nothing of it was recorded or can be read");
     assert_said("slot 0 incarnation 0: not known");
     assert_said("verdict          1.000        1.000");

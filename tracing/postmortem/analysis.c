@@ -215,6 +215,18 @@ static bool note_before(const muster_records *records, uint32_t kind, int32_t sl
     return false;
 }
 
+static void death_end(const muster_records *records, muster_death_finding *death)
+{
+    death->exit_code = -1;
+    for (size_t i = 0; i < records->process_count; i++) {
+        const muster_process_end *end = &records->processes[i];
+        if (end->slot == death->slot && end->incarnation == death->incarnation) {
+            death->signal = end->signal;
+            death->exit_code = end->exit_code;
+        }
+    }
+}
+
 static bool recovery_stands(const muster_records *records, muster_findings *findings, size_t index)
 {
     muster_recovery_finding *recovery = &findings->recoveries[index];
@@ -224,6 +236,7 @@ static bool recovery_stands(const muster_records *records, muster_findings *find
         muster_event_slice slice = muster_stand_slice(records, death->slot, death->incarnation);
         death->stand =
             muster_stand_find(slice, death->slot, death->incarnation, recovery->epoch_before);
+        death_end(records, death);
         death->has_last_event = slice.count > 0;
         if (slice.count > 0)
             death->last_event = slice.events[slice.count - 1];

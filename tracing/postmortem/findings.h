@@ -55,6 +55,8 @@ typedef struct muster_death_finding {
     int64_t evidence_ns;
     int64_t verdict_ns;
     char text[MUSTER_NOTE_TEXT_BYTES]; /* the coordinator's own sentence */
+    int32_t signal;                    /* that ended the process, as its launcher saw it; 0: none */
+    int32_t exit_code;                 /* -1: it did not exit, or nobody saw */
     bool has_last_event;
     muster_event_record last_event; /* from its ring */
     muster_stand_finding stand;

@@ -126,6 +126,30 @@ static muster_status note_reader_lines(FILE *file, muster_records *records, must
     return status;
 }
 
+static void note_reader_processes(json_object *job, muster_records *records)
+{
+    json_object *processes;
+    if (!json_object_object_get_ex(job, "processes", &processes) ||
+        !json_object_is_type(processes, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(processes); i++) {
+        json_object *process = json_object_array_get_idx(processes, i);
+        json_object *exit_code;
+        if (!json_object_is_type(process, json_type_object))
+            continue;
+        muster_process_end *end = muster_records_add_process(records);
+        if (end == NULL)
+            return;
+        end->slot = (int32_t)note_reader_number(process, "slot");
+        end->incarnation = (uint32_t)note_reader_number(process, "incarnation");
+        end->process_id = (int32_t)note_reader_number(process, "process_id");
+        end->signal = (int32_t)note_reader_number(process, "signal");
+        end->exit_code = json_object_object_get_ex(process, "exit_code", &exit_code)
+                             ? json_object_get_int(exit_code)
+                             : -1;
+    }
+}
+
 /* What it says is welcome, nothing of it is needed. */
 static void note_reader_job(const char *directory, muster_records *records)
 {
@@ -140,6 +164,10 @@ static void note_reader_job(const char *directory, muster_records *records)
     note_reader_text(job, "job_name", records->job_name, sizeof records->job_name);
     note_reader_text(job, "on_loss", records->on_loss, sizeof records->on_loss);
     records->slot_count = (int32_t)note_reader_number(job, "slot_count");
+    int64_t wall_ns = note_reader_number(job, "written_wall_ns");
+    if (wall_ns > 0)
+        records->wall_offset_ns = wall_ns - note_reader_number(job, "written_ns");
+    note_reader_processes(job, records);
     json_object_put(job);
 }
 

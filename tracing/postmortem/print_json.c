@@ -82,6 +82,10 @@ static json_object *death_json(json_writer *writer, const muster_death_finding *
     put_text(writer, object, "evidence", muster_evidence_text((muster_evidence)death->evidence));
     put_text(writer, object, "text", death->text);
     put_number(writer, object, "epoch", (int64_t)death->epoch);
+    if (death->signal != 0)
+        put_number(writer, object, "signal", death->signal);
+    if (death->exit_code >= 0)
+        put_number(writer, object, "exit_code", death->exit_code);
     put_number(writer, object, "evidence_ns", death->evidence_ns);
     put_number(writer, object, "verdict_ns", death->verdict_ns);
     if (death->has_last_event)

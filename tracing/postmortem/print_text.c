@@ -2,19 +2,37 @@
 #include "tracing/postmortem/print.h"
 
 #include <inttypes.h>
+#include <string.h>
+#include <time.h>
 
 #include "collective/record.h"
 
 #define NS_PER_MS 1e6
 
-/* ": its process exited" and so on: the coordinator's own sentence where it left one. */
-static void print_death(FILE *file, const muster_death_finding *death)
+static void print_wall_time(FILE *file, const muster_records *records, int64_t time_ns)
+{
+    int64_t wall_ns = time_ns + records->wall_offset_ns;
+    time_t seconds = (time_t)(wall_ns / 1000000000);
+    struct tm parts;
+    char text[32];
+    if (records->wall_offset_ns != 0 && gmtime_r(&seconds, &parts) != NULL &&
+        strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) > 0)
+        fprintf(file, ", verdict at %s.%03d UTC", text, (int)(wall_ns / 1000000 % 1000));
+}
+
+static void print_death(FILE *file, const muster_records *records,
+                        const muster_death_finding *death)
 {
     fprintf(file, "  lost: slot %d incarnation %u: %s", death->slot, death->incarnation,
             muster_evidence_text((muster_evidence)death->evidence));
-    if (death->text[0] != '\0')
-        fprintf(file, " (%s)", death->text);
+    if (death->signal != 0)
+        fprintf(file, "; ended by signal %d (%s)", death->signal, strsignal(death->signal));
+    else if (death->exit_code >= 0)
+        fprintf(file, "; ended with exit code %d", death->exit_code);
+    print_wall_time(file, records, death->verdict_ns);
     fputc('\n', file);
+    if (death->text[0] != '\0')
+        fprintf(file, "    the coordinator said: %s\n", death->text);
 }
 
 static void print_batch(FILE *file, const muster_event_record *batch)
@@ -91,7 +109,8 @@ static void print_steps(FILE *file, const muster_recovery_finding *recovery)
     }
 }
 
-static void print_recovery(FILE *file, size_t number, const muster_recovery_finding *recovery)
+static void print_recovery(FILE *file, size_t number, const muster_records *records,
+                           const muster_recovery_finding *recovery)
 {
     fprintf(file, "\nrecovery %zu: epoch %" PRIu64, number, recovery->epoch_before);
     if (recovery->gave_up)
@@ -102,7 +121,7 @@ static void print_recovery(FILE *file, size_t number, const muster_recovery_find
     else
         fprintf(file, " became epoch %" PRIu64 "\n", recovery->epoch_after);
     for (size_t i = 0; i < recovery->death_count; i++) {
-        print_death(file, &recovery->deaths[i]);
+        print_death(file, records, &recovery->deaths[i]);
         print_last_event(file, &recovery->deaths[i]);
     }
     if (recovery->stand_count > 0)
@@ -121,6 +140,8 @@ static void print_ring(FILE *file, const muster_ring_finding *ring)
         fprintf(file, "  slot %d incarnation %u: ", ring->slot, ring->incarnation);
     else if (ring->slot == MUSTER_SLOT_NONE)
         fprintf(file, "  coordinator: ");
+    else if (ring->slot == MUSTER_SLOT_SPARE_WIRE)
+        fprintf(file, "  a spare that took no slot: ");
     else
         fprintf(file, "  unknown process: ");
     if (ring->snapshot_count == 0 && ring->event_count == 0) {
@@ -156,7 +177,7 @@ void muster_print_text(FILE *file, const char *directory, const muster_records *
     if (findings->has_committed_step)
         fprintf(file, "last committed step: %" PRId64 "\n", findings->committed_step);
     for (size_t i = 0; i < findings->recovery_count; i++)
-        print_recovery(file, i + 1, &findings->recoveries[i]);
+        print_recovery(file, i + 1, records, &findings->recoveries[i]);
 
     fputc('\n', file);
     if (!findings->has_event_log)

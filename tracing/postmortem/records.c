@@ -24,6 +24,7 @@ void muster_records_clean_up(muster_records *records)
     free(records->events);
     free(records->notes);
     free(records->snapshots);
+    free(records->processes);
     muster_records_init(records);
 }
 
@@ -70,6 +71,18 @@ muster_snapshot_record *muster_records_add_snapshot(muster_records *records)
         return NULL;
     records->snapshots = grown;
     muster_snapshot_record *added = &records->snapshots[records->snapshot_count++];
+    memset(added, 0, sizeof *added);
+    return added;
+}
+
+muster_process_end *muster_records_add_process(muster_records *records)
+{
+    void *grown = records_grow(records->processes, sizeof *records->processes,
+                               records->process_count, &records->process_capacity);
+    if (grown == NULL)
+        return NULL;
+    records->processes = grown;
+    muster_process_end *added = &records->processes[records->process_count++];
     memset(added, 0, sizeof *added);
     return added;
 }

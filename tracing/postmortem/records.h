@@ -77,6 +77,15 @@ typedef struct muster_snapshot_record {
 
 #define MUSTER_SNAPSHOT_SLOT_UNKNOWN (-3)
 
+/* A process that the launcher started, from job.json. */
+typedef struct muster_process_end {
+    int32_t slot;
+    uint32_t incarnation;
+    int32_t process_id;
+    int32_t signal;    /* that ended it; 0: none */
+    int32_t exit_code; /* -1: it did not exit, or its end was not seen */
+} muster_process_end;
+
 typedef struct muster_records {
     muster_event_record *events;
     size_t event_count;
@@ -87,11 +96,15 @@ typedef struct muster_records {
     muster_snapshot_record *snapshots;
     size_t snapshot_count;
     size_t snapshot_capacity;
+    muster_process_end *processes;
+    size_t process_count;
+    size_t process_capacity;
     bool has_event_log;    /* events.jsonl was there */
     int64_t damaged_lines; /* of it */
     char job_name[64];     /* from job.json; empty: not known */
     char on_loss[16];
-    int32_t slot_count; /* 0: not known */
+    int32_t slot_count;     /* 0: not known */
+    int64_t wall_offset_ns; /* wall clock minus CLOCK_MONOTONIC; 0: not known */
 } muster_records;
 
 void muster_records_init(muster_records *records);
@@ -101,6 +114,7 @@ void muster_records_clean_up(muster_records *records);
 muster_event_record *muster_records_add_event(muster_records *records);
 muster_note *muster_records_add_note(muster_records *records);
 muster_snapshot_record *muster_records_add_snapshot(muster_records *records);
+muster_process_end *muster_records_add_process(muster_records *records);
 
 /* Sorts the events by slot, incarnation and time, and drops those that two snapshots of one ring have
  * in common. */

@@ -183,9 +183,25 @@ static void trace_name(muster_snapshot_record *snapshot, const char *name)
     if (sscanf(name, "slot%d.incarnation%u/", &slot, &incarnation) == 2) {
         snapshot->slot = slot;
         snapshot->incarnation = incarnation;
+    } else if (sscanf(name, "spare%u/", &incarnation) == 1) {
+        snapshot->slot = MUSTER_SLOT_SPARE_WIRE;
+        snapshot->incarnation = incarnation;
     } else if (sscanf(name, "coordinator.incarnation%u/", &incarnation) == 1) {
         snapshot->slot = MUSTER_SLOT_NONE;
         snapshot->incarnation = incarnation;
+    }
+}
+
+/* A spare's folder was named before it was given a slot: its events know better. */
+static void trace_name_spare(muster_records *records, size_t index, size_t first_event)
+{
+    muster_snapshot_record *snapshot = &records->snapshots[index];
+    for (size_t i = first_event; i < records->event_count && snapshot->slot < MUSTER_SLOT_NONE;
+         i++) {
+        if (records->events[i].slot >= 0) {
+            snapshot->slot = (int32_t)records->events[i].slot;
+            snapshot->incarnation = (uint32_t)records->events[i].incarnation;
+        }
     }
 }
 
@@ -197,8 +213,10 @@ static muster_status trace_read_one(const bt_component_class_source *source_clas
         return muster_error_set_errno(error, ENOMEM, "the records of a snapshot");
     trace_name(snapshot, name);
     trace_pass pass = {.records = records, .snapshot = records->snapshot_count - 1};
+    size_t first_event = records->event_count;
     if (!trace_run(source_class, path, &pass))
         trace_damage(&records->snapshots[pass.snapshot]);
+    trace_name_spare(records, pass.snapshot, first_event);
     if (pass.no_memory)
         return muster_error_set_errno(error, ENOMEM, "the records of a snapshot");
     return MUSTER_OK;

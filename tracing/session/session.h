@@ -25,8 +25,10 @@
 
 typedef struct muster_session_set muster_session_set;
 
-/* Slots that are no rank's. */
+/* Slots that are no rank's. A spare's incarnation tells it from other spares; its events carry the
+ * slot that it is given later. */
 #define MUSTER_SESSION_SLOT_COORDINATOR (-1)
+#define MUSTER_SESSION_SLOT_SPARE (-2)
 
 typedef struct muster_session_options {
     const char *directory;    /* the trace directory; made where missing (one level) */
@@ -52,7 +54,7 @@ muster_status muster_session_open(const muster_session_options *options, muster_
 const char *const *muster_session_environment(const muster_session_set *set);
 
 /* Makes the session of a process that waits before its exec. process_id: as the process itself sees it
- * (getpid), which in a PID namespace of its own is not what the launcher sees. slot -1: a coordinator.
+ * (getpid), which in a PID namespace of its own is not what the launcher sees. slot: or one of the above.
  * Blocks up to call_timeout_ns (about 30 ms where all is well). On any error the process runs on
  * untraced. set NULL: MUSTER_OK. */
 muster_status muster_session_begin(muster_session_set *set, pid_t process_id, int32_t slot,
