@@ -82,10 +82,10 @@ same_as_undisturbed stopped
 
 # A checkpoint is gone on from, with another number of ranks.
 rm -f "$work/undisturbed.steps"
-timeout 60 "$muster" run -n 4 -- "$moe_train" --steps $half --checkpoint "$work/checkpoint" \
-  --checkpoint-every 4 --losses "$work/resumed" >"$work/log" 2>&1 || fail "the first half"
+timeout 60 "$muster" run -n 4 -- "$moe_train" --steps "$half" --checkpoint "$work/checkpoint" \
+  --checkpoint-every "$half" --losses "$work/resumed" >"$work/log" 2>&1 || fail "the first half"
 timeout 60 "$muster" run -n 2 -- "$moe_train" --steps "$steps" --checkpoint "$work/checkpoint" \
-  --checkpoint-every 4 --losses "$work/resumed" >"$work/log" 2>&1
+  --checkpoint-every "$half" --losses "$work/resumed" >"$work/log" 2>&1
 # --steps is part of what ranks agree on, not of what a checkpoint must match.
 grep -q "going on from the checkpoint of step $half" "$work/log" || fail "the checkpoint was not used"
 same_as_undisturbed resumed
