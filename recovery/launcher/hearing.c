@@ -34,6 +34,10 @@ static void hearing_welcome(muster_launcher *launcher, const muster_message *mes
 {
     launcher->control.welcomed = true;
     launcher->control.heartbeat_ns = message->u.welcome.policy.deadlines.heartbeat_ns;
+    if (launcher->began && message->term > launcher->welcome_term)
+        muster_launcher_say(launcher, "the coordinator is back, in term %llu",
+                            (unsigned long long)message->term);
+    launcher->welcome_term = message->term;
     if (launcher->began)
         muster_rank_tell_all(launcher);
     else if (!launcher->ending)
@@ -133,10 +137,6 @@ static void hearing_say_note(muster_launcher *launcher, const muster_note *note)
         if (launcher->report.recovery_count == 0)
             return;
         what = note->kind == MUSTER_NOTE_AGREED ? "rebuild" : what;
-        break;
-    case MUSTER_NOTE_TERM:
-        if (launcher->coordinator.starts < 2)
-            return;
         break;
     default:
         return;

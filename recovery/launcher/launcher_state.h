@@ -97,7 +97,8 @@ typedef struct muster_launcher {
     pid_t last_process_id; /* of a child; the next one's number is sought after it */
     int signal_fd;
     int64_t now_ns;
-    uint64_t epoch; /* the last that was agreed, by the notes */
+    uint64_t welcome_term; /* of the coordinator that welcomed us last */
+    uint64_t epoch;        /* the last that was agreed, by the notes */
 
     muster_rank **ranks;
     size_t rank_count;
