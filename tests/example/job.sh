@@ -80,6 +80,19 @@ fi
 job stopped 0 -n 3 --drill "slot=1,step=$half,signal=STOP" --
 same_as_undisturbed stopped
 
+# A death at the very end, while the ranks take leave: whoever lives ends well, and every step counts.
+# (Where the others have left already nobody can replace the dead: `muster run` may say so, code 3.)
+for slot in 0 1; do
+  rm -f "$work/at_end"
+  came=0
+  timeout 60 "$muster" run -n 3 --drill "slot=$slot,step=$steps,signal=KILL" -- "$moe_train" \
+    --steps "$steps" --losses "$work/at_end" >"$work/log" 2>&1 || came=$?
+  [ "$came" = 0 ] || [ "$came" = 3 ] || fail "a death at the end: code $came"
+  ! grep 'incarnation 0' "$work/log" | grep -q 'ended with exit code' ||
+    fail "a death at the end: a survivor did not end well"
+  same_as_undisturbed at_end
+done
+
 # A checkpoint is gone on from, with another number of ranks.
 rm -f "$work/undisturbed.steps"
 timeout 60 "$muster" run -n 4 -- "$moe_train" --steps "$half" --checkpoint "$work/checkpoint" \
