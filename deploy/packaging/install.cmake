@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# What `cmake --install` puts where: the library, its headers, the muster command, and how others find
-# them. Included by the top CMakeLists.txt behind all targets. The provider installs itself (tracing).
+# What `cmake --install` puts where: the library, its headers, and how others find them. Included by the
+# top CMakeLists.txt behind all targets. The muster command and the trace provider stand for themselves,
+# in runtime/command and tracing/provider.
 include(CMakePackageConfigHelpers)
 
 set(MUSTER_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/muster)
@@ -26,13 +27,6 @@ if(TARGET muster_library)
   string(REGEX REPLACE "/$" "" MUSTER_PC_UP "${MUSTER_PC_UP}")
   configure_file(${CMAKE_CURRENT_LIST_DIR}/muster.pc.in ${PROJECT_BINARY_DIR}/muster.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/muster.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-endif()
-
-if(TARGET muster_command)
-  file(RELATIVE_PATH from_bin_to_lib /prefix/${CMAKE_INSTALL_BINDIR}
-    /prefix/${CMAKE_INSTALL_LIBDIR})
-  set_target_properties(muster_command PROPERTIES INSTALL_RPATH "$ORIGIN/${from_bin_to_lib}")
-  install(TARGETS muster_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE

@@ -280,13 +280,12 @@ int32_t muster_agent_deaths(const muster_agent *agent, uint64_t epoch, muster_de
 
 static muster_status agent_standing_error(const muster_agent *agent, muster_error *error)
 {
-    muster_status standing = muster_agent_standing(agent);
-    if (standing == MUSTER_OK) {
+    if (muster_agent_standing(agent) == MUSTER_OK) {
         return MUSTER_OK;
     }
-    return muster_error_set(error, standing, MUSTER_FIELD_EPOCH, 0,
+    return muster_error_set(error, agent->ending, MUSTER_FIELD_EPOCH, 0,
                             (int64_t)atomic_load(&agent->epoch), "%s: %s",
-                            muster_status_text(standing), agent->standing_text);
+                            muster_status_text(agent->ending), agent->standing_text);
 }
 
 /* The deadline of a wait has passed: says whose fault it was. */
@@ -422,6 +421,11 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
     }
     pthread_mutex_lock(&agent->mutex);
     agent->blob = *blob;
+    /* Later epochs that were revoked before this rank heard of them: it is in none of them. */
+    if (atomic_load(&agent->revoked_epoch) > quiet.epoch &&
+        atomic_load(&agent->epoch) <= quiet.epoch) {
+        quiet.epoch = atomic_load(&agent->revoked_epoch);
+    }
     (void)muster_outbox_put(&agent->outbox, &quiet);
     pthread_mutex_unlock(&agent->mutex);
     muster_agent_nudge(agent);

@@ -39,6 +39,7 @@ static bool agent_stand_down(muster_agent *agent, muster_status why, const char 
         return false;
     }
     snprintf(agent->standing_text, sizeof agent->standing_text, "%s", text);
+    agent->ending = why;
     atomic_store(&agent->standing, (int)why);
     if (why != MUSTER_ERR_CALLS_DIFFER) {
         /* By then its epoch is no more, even where no REVOKE came through. */
@@ -70,6 +71,16 @@ static bool hear_welcome(muster_agent *agent, const muster_message *message)
         muster_outbox_send_again(&agent->outbox);
     }
     return false;
+}
+
+/* A job that never formed ended for a reason of its own (the others did not come in time). */
+static bool hear_gave_up(muster_agent *agent, const muster_message *message)
+{
+    bool news = agent_stand_down(agent, MUSTER_ERR_GAVE_UP, message->u.refused.text);
+    if (news && atomic_load(&agent->epoch) == 0 && message->u.refused.status != MUSTER_OK) {
+        agent->ending = (muster_status)message->u.refused.status;
+    }
+    return news;
 }
 
 static bool hear_refused(muster_agent *agent, const muster_message *message)
@@ -110,6 +121,27 @@ static void agent_add_deaths(muster_agent *agent, uint64_t epoch, const muster_d
     }
 }
 
+/* An epoch whose AGREED did not come through is revoked: this rank was never in it, and is quiet as
+ * soon as it is quiet in its own. Without this the coordinator would wait for a QUIET of that epoch,
+ * and take this rank for lost at the end of the rebuild. */
+static void agent_quiet_unentered(muster_agent *agent, uint64_t epoch)
+{
+    uint64_t current = atomic_load(&agent->epoch);
+    muster_outbox_entry *quiet = muster_outbox_find(&agent->outbox, MUSTER_MESSAGE_QUIET);
+    if (quiet) {
+        quiet->message.epoch = epoch > current ? epoch : current;
+        quiet->sent = false; /* a REVOKE said again: our answer to it may not have been heard */
+        return;
+    }
+    if (current == 0) {
+        /* A newcomer's working thread waits in its join, and holds nothing. */
+        muster_message message = muster_agent_header(agent, MUSTER_MESSAGE_QUIET);
+        message.epoch = epoch;
+        message.u.quiet.blob = agent->blob;
+        (void)muster_outbox_put(&agent->outbox, &message); /* no memory: the next REVOKE */
+    }
+}
+
 static bool hear_revoke(muster_agent *agent, const muster_message *message)
 {
     const muster_death *deaths = message->u.revoke.deaths;
@@ -117,6 +149,7 @@ static bool hear_revoke(muster_agent *agent, const muster_message *message)
     agent_add_deaths(agent, message->epoch, deaths, death_count);
     muster_outbox_revoked(&agent->outbox, message->epoch, deaths, death_count);
     agent_raise_revoked(agent, message->epoch);
+    agent_quiet_unentered(agent, message->epoch);
     for (int32_t i = 0; i < death_count; i++) {
         if (agent_is_self(agent, deaths[i].slot, deaths[i].incarnation)) {
             char text[MUSTER_NOTE_TEXT_BYTES];
@@ -231,8 +264,7 @@ static bool agent_dispatch(muster_agent *agent, muster_message *message, int64_t
     case MUSTER_MESSAGE_ESTABLISHED:
         return hear_established(agent, message);
     case MUSTER_MESSAGE_GAVE_UP:
-        return agent->joined ? agent_stand_down(agent, MUSTER_ERR_GAVE_UP, message->u.refused.text)
-                             : hear_refused(agent, message);
+        return agent->joined ? hear_gave_up(agent, message) : hear_refused(agent, message);
     case MUSTER_MESSAGE_CALLS_DIFFER:
         return message->epoch == atomic_load(&agent->epoch) &&
                agent_stand_down(agent, MUSTER_ERR_CALLS_DIFFER,
@@ -273,6 +305,13 @@ void muster_agent_hear(muster_agent *agent, muster_message *message, int64_t now
         }
         pthread_mutex_unlock(&agent->wake_mutex);
     }
+}
+
+void muster_agent_hear_reconnect(muster_agent *agent)
+{
+    pthread_mutex_lock(&agent->mutex);
+    agent_join_again(agent);
+    pthread_mutex_unlock(&agent->mutex);
 }
 
 void muster_agent_hear_failure(muster_agent *agent, muster_status status, const muster_error *error)

@@ -27,6 +27,7 @@ struct muster_agent {
     int revoke_fd; /* readable while the current epoch is revoked */
     pthread_t thread;
     muster_link link;     /* the agent thread's alone */
+    bool connected_once;  /* likewise */
     muster_policy policy; /* of the first WELCOME, before which nobody asks */
 
     /* Read by any thread, written by the agent thread under the mutex. */
@@ -53,7 +54,9 @@ struct muster_agent {
     int64_t join_due_ns;
     int64_t heartbeat_due_ns;
     int64_t leave_due_ns;
-    muster_error refused; /* status other than OK: the first join failed; why */
+    int64_t connected_due_ns; /* CONNECTED is said again until it is answered */
+    muster_error refused;     /* status other than OK: the first join failed; why */
+    muster_status ending;     /* what waits return where the standing is not OK */
     char standing_text[MUSTER_NOTE_TEXT_BYTES];
     muster_message agreed; /* the newest; its type is 0 where there is none */
     uint64_t established_epoch;
@@ -82,6 +85,9 @@ void *muster_agent_thread(void *agent);
 /* One message from the coordinator, at its arrival; takes *message over. Agent thread, mutex not
  * held. */
 void muster_agent_hear(muster_agent *agent, muster_message *message, int64_t now_ns);
+
+/* A connection was made anew: everything said or heard over the last one may be lost. */
+void muster_agent_hear_reconnect(muster_agent *agent);
 
 /* Something came that is no message for this build. */
 void muster_agent_hear_failure(muster_agent *agent, muster_status status,

@@ -10,6 +10,7 @@
 #include <muster/version.h>
 
 #define AGENT_JOIN_AGAIN_NS ((int64_t)1000000000)
+#define AGENT_CONNECTED_AGAIN_NS ((int64_t)1000000000)
 #define AGENT_LEAVE_AGAIN_NS ((int64_t)500000000)
 #define AGENT_SLEEP_MAX_NS ((int64_t)3600 * 1000000000)
 #define AGENT_RECEIVE_AT_ONCE 64
@@ -81,6 +82,20 @@ static void agent_say_heartbeat(muster_agent *agent, agent_turn *turn)
     agent_due(turn, agent->heartbeat_due_ns);
 }
 
+/* Nothing but its answer shows that a CONNECTED was heard, and an epoch waits for each of them. */
+static void agent_repeat_connected(muster_agent *agent, agent_turn *turn)
+{
+    muster_outbox_entry *entry = muster_outbox_find(&agent->outbox, MUSTER_MESSAGE_CONNECTED);
+    if (!entry || agent->established_epoch >= entry->message.epoch) {
+        return;
+    }
+    if (!entry->sent || turn->now_ns >= agent->connected_due_ns) {
+        entry->sent = false;
+        agent->connected_due_ns = turn->now_ns + AGENT_CONNECTED_AGAIN_NS;
+    }
+    agent_due(turn, agent->connected_due_ns);
+}
+
 static void agent_say_outbox(muster_agent *agent, agent_turn *turn)
 {
     muster_outbox_entry *entry = NULL;
@@ -128,6 +143,7 @@ static void agent_speak(muster_agent *agent, agent_turn *turn)
     }
     /* Before the answer to a JOIN the coordinator does not know this connection. */
     if (agent->joined && !agent->join_pending && !turn->blocked) {
+        agent_repeat_connected(agent, turn);
         agent_say_outbox(agent, turn);
         if (!turn->blocked) {
             agent_say_leave(agent, turn);
@@ -137,6 +153,11 @@ static void agent_speak(muster_agent *agent, agent_turn *turn)
 
 static void agent_listen(muster_agent *agent)
 {
+    int connections = muster_link_connections(&agent->link);
+    if (connections > (agent->connected_once ? 0 : 1)) {
+        muster_agent_hear_reconnect(agent);
+    }
+    agent->connected_once = agent->connected_once || connections > 0;
     for (int i = 0; i < AGENT_RECEIVE_AT_ONCE; i++) {
         muster_message message;
         muster_error error;

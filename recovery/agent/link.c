@@ -60,6 +60,19 @@ static bool link_endpoint_usable(const char *endpoint)
     return *end == '\0' && port >= 1 && port <= 65535;
 }
 
+/* In a context of its own the name is nobody else's. No limit on the monitor's queue: ZeroMQ's I/O
+ * thread would wait at a full one. */
+static bool link_watch(muster_link *link)
+{
+    const char *name = "inproc://connections";
+    if (zmq_socket_monitor(link->socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0) {
+        return false;
+    }
+    link->monitor = zmq_socket(link->context, ZMQ_PAIR);
+    return link->monitor && link_set_int(link->monitor, ZMQ_RCVHWM, 0) &&
+           link_set_int(link->monitor, ZMQ_LINGER, 0) && zmq_connect(link->monitor, name) == 0;
+}
+
 muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error)
 {
     *link = (muster_link){0};
@@ -74,7 +87,7 @@ muster_status muster_link_open(muster_link *link, const char *endpoint, muster_e
         return muster_error_set_errno(error, errno, "creating a ZeroMQ context for the agent");
     }
     link->socket = zmq_socket(link->context, ZMQ_DEALER);
-    if (!link->socket || !link_configure(link->socket)) {
+    if (!link->socket || !link_configure(link->socket) || !link_watch(link)) {
         int saved_errno = errno;
         muster_link_close(link, 0);
         return muster_error_set_errno(error, saved_errno,
@@ -94,6 +107,10 @@ muster_status muster_link_open(muster_link *link, const char *endpoint, muster_e
 
 void muster_link_close(muster_link *link, int linger_ms)
 {
+    if (link->monitor) {
+        zmq_socket_monitor(link->socket, NULL, 0);
+        zmq_close(link->monitor);
+    }
     if (link->socket) {
         link_set_int(link->socket, ZMQ_LINGER, linger_ms);
         zmq_close(link->socket);
@@ -164,12 +181,25 @@ muster_status muster_link_receive(muster_link *link, muster_message *message, mu
     return status;
 }
 
+int muster_link_connections(muster_link *link)
+{
+    int connections = 0;
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    while (zmq_msg_recv(&frame, link->monitor, ZMQ_DONTWAIT) >= 0) {
+        connections += zmq_msg_more(&frame); /* two frames: the event, an address */
+    }
+    zmq_msg_close(&frame);
+    return connections;
+}
+
 void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms)
 {
-    zmq_pollitem_t items[2] = {
+    zmq_pollitem_t items[3] = {
         {.socket = link->socket, .events = (short)(ZMQ_POLLIN | (want_room ? ZMQ_POLLOUT : 0))},
+        {.socket = link->monitor, .events = ZMQ_POLLIN},
         {.fd = wake_fd, .events = ZMQ_POLLIN},
     };
     /* Interrupted or not, the caller looks at everything anew. */
-    (void)zmq_poll(items, 2, timeout_ms);
+    (void)zmq_poll(items, 3, timeout_ms);
 }

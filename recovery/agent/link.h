@@ -13,6 +13,7 @@
 typedef struct muster_link {
     void *context;
     void *socket;
+    void *monitor; /* says when a connection was made */
 } muster_link;
 
 /* tcp://HOST:PORT or ipc://PATH, else MUSTER_ERR_INVALID_ARGUMENT. Succeeds whether anybody listens
@@ -28,7 +29,10 @@ muster_status muster_link_send(muster_link *link, const muster_message *message)
  * muster_wire_decode: something came that is no message for us. */
 muster_status muster_link_receive(muster_link *link, muster_message *message, muster_error *error);
 
-/* Until something came, wake_fd is readable, a send would find room (only where wanted), or
+/* How many connections were made since the last call: what was sent into an earlier one may be lost. */
+int muster_link_connections(muster_link *link);
+
+/* Until something came, a connection was made, wake_fd is readable, a send would find room (only where wanted), or
  * timeout_ms (-1: none) passed. */
 void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms);
 

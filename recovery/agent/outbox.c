@@ -23,6 +23,9 @@ static bool outbox_same(const muster_message *one, const muster_message *other)
     if (one->type != other->type) {
         return false;
     }
+    if (one->type == MUSTER_MESSAGE_RESUMED) {
+        return (one->u.resumed.returned_ns != 0) == (other->u.resumed.returned_ns != 0);
+    }
     if (one->type != MUSTER_MESSAGE_EVIDENCE) {
         return true;
     }
@@ -68,14 +71,6 @@ bool muster_outbox_put(muster_outbox *outbox, muster_message *message)
             memset(message, 0, sizeof *message);
             return true;
         }
-        if (message->type == MUSTER_MESSAGE_RESUMED && kept->epoch == message->epoch) {
-            if (message->u.resumed.returned_ns == 0) {
-                message->u.resumed.returned_ns = kept->u.resumed.returned_ns;
-            }
-            if (message->u.resumed.first_batch_ns == 0) {
-                message->u.resumed.first_batch_ns = kept->u.resumed.first_batch_ns;
-            }
-        }
         outbox_remove(outbox, i);
         break;
     }
@@ -93,6 +88,16 @@ muster_outbox_entry *muster_outbox_next(muster_outbox *outbox)
 {
     for (size_t i = 0; i < outbox->count; i++) {
         if (!outbox->entries[i].sent) {
+            return &outbox->entries[i];
+        }
+    }
+    return NULL;
+}
+
+muster_outbox_entry *muster_outbox_find(muster_outbox *outbox, uint32_t type)
+{
+    for (size_t i = 0; i < outbox->count; i++) {
+        if (outbox->entries[i].message.type == type) {
             return &outbox->entries[i];
         }
     }

@@ -24,12 +24,16 @@ void muster_outbox_init(muster_outbox *outbox);
 void muster_outbox_clean_up(muster_outbox *outbox);
 
 /* Takes over *message (QUIET, CONNECTED, EVIDENCE, COMMITTED, RESUMED), which is empty afterwards. It
- * takes the place of one of its type; a RESUMED keeps the times that the new one leaves out. EVIDENCE
- * of the same kind about the same process is kept once. False when memory ran out: then it is dropped. */
+ * takes the place of one of its type; of RESUMED there may be one with the return and one with the first
+ * batch. EVIDENCE of the same kind about the same process is kept once. False when memory ran out:
+ * then it is dropped. */
 bool muster_outbox_put(muster_outbox *outbox, muster_message *message);
 
 /* The first entry not sent yet; NULL: none. */
 muster_outbox_entry *muster_outbox_next(muster_outbox *outbox);
+
+/* The one of this type; NULL: none. */
+muster_outbox_entry *muster_outbox_find(muster_outbox *outbox, uint32_t type);
 
 /* After a rejoin: everything is to be sent again. */
 void muster_outbox_send_again(muster_outbox *outbox);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 #include "base/error.h"
@@ -68,9 +69,11 @@ static void serving_answer(muster_coordinator *coordinator, uint64_t connection,
     serving_send(coordinator, connection, &answer);
 }
 
-static void serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
+/* False: there is no launcher. */
+static bool serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
                                    const muster_note *note)
 {
+    bool told = false;
     muster_message message = {.type = MUSTER_MESSAGE_NOTE,
                               .job = job->job,
                               .term = muster_core_term(job->core),
@@ -80,12 +83,22 @@ static void serving_tell_launchers(muster_coordinator *coordinator, const muster
     message.u.note = *note;
     muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
     for (; peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
-        if (peer->launcher && peer->job == job->job)
+        if (peer->launcher && peer->job == job->job) {
             serving_send(coordinator, peer->connection, &message);
+            told = true;
+        }
     }
+    return told;
 }
 
-static void serving_note(muster_coordinator *coordinator, const muster_hosted_job *job,
+static void serving_tell_kept(muster_coordinator *coordinator, muster_hosted_job *job)
+{
+    for (size_t i = 0; i < job->note_count; i++)
+        serving_tell_launchers(coordinator, job, &job->notes[i]);
+    muster_hosted_job_drop_notes(job);
+}
+
+static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job,
                          const muster_note *note)
 {
     if (!muster_event_log_write(&coordinator->events, job->name, note) &&
@@ -98,7 +111,8 @@ static void serving_note(muster_coordinator *coordinator, const muster_hosted_jo
     coordinator->tracer.who.epoch = note->epoch;
     MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
                  note->incarnation, note->evidence, note->value);
-    serving_tell_launchers(coordinator, job, note);
+    if (!serving_tell_launchers(coordinator, job, note))
+        muster_hosted_job_keep_note(job, note);
     if (coordinator->options.on_note != NULL)
         coordinator->options.on_note(coordinator->options.on_note_context, job->job, note);
 }
@@ -210,8 +224,9 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
             return NULL;
         }
         name = message->u.launcher_join.job_name;
-        /* The last job of this name is over; this is the next one. */
-        if (job != NULL && job->ended) {
+        /* The last job of this name is over; this is the next one. A launcher that has seen a term
+         * is one of the last job's, come back. */
+        if (job != NULL && job->ended && message->term == 0) {
             muster_jobs_remove(&coordinator->jobs, message->job);
             job = NULL;
         }
@@ -264,8 +279,10 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
     if (job == NULL)
         return;
     peer->job = message->job;
-    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         peer->launcher = true;
+        serving_tell_kept(coordinator, job);
+    }
     if (message->type == MUSTER_MESSAGE_PONG)
         serving_trace_pong(coordinator, message, now_ns);
     const muster_core_event event = {
@@ -304,7 +321,7 @@ static void serving_drop_rest(muster_coordinator *coordinator, zmq_msg_t *last)
 }
 
 /* False when none waits. A message of other than two frames is dropped. */
-static bool serving_receive(muster_coordinator *coordinator, int64_t now_ns)
+static bool serving_receive(muster_coordinator *coordinator)
 {
     zmq_msg_t id;
     zmq_msg_t payload;
@@ -321,8 +338,9 @@ static bool serving_receive(muster_coordinator *coordinator, int64_t now_ns)
         muster_peer *peer =
             muster_peers_sender(coordinator->peers, zmq_msg_data(&id), zmq_msg_size(&id),
                                 zmq_msg_get(&payload, ZMQ_SRCFD));
+        /* Each message has its own time: the one before may have waited for the journal's disk. */
         if (peer != NULL)
-            serving_decode(coordinator, peer, &payload, now_ns);
+            serving_decode(coordinator, peer, &payload, muster_serving_clock_ns());
     }
     zmq_msg_close(&payload);
     zmq_msg_close(&id);
@@ -349,8 +367,18 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
         const muster_core_event event = {.kind = MUSTER_CORE_CONNECTION_LOST,
                                          .connection = connection};
         serving_step(coordinator, job, now_ns, &event);
-        if (job->ended && !serving_has_peers(coordinator, hash))
-            muster_jobs_remove(&coordinator->jobs, hash);
+    }
+}
+
+/* Jobs that are over and that nobody asks for any more. */
+static void serving_forget_ended(muster_coordinator *coordinator)
+{
+    for (size_t i = 0; i < coordinator->jobs.count;) {
+        const muster_hosted_job *job = coordinator->jobs.items[i];
+        if (job->ended && !serving_has_peers(coordinator, job->job))
+            muster_jobs_remove(&coordinator->jobs, job->job);
+        else
+            i++;
     }
 }
 
@@ -363,16 +391,25 @@ static void serving_tick(muster_coordinator *coordinator, int64_t now_ns)
     }
 }
 
-void muster_serving_turn(muster_coordinator *coordinator, int64_t now_ns)
+int64_t muster_serving_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void muster_serving_turn(muster_coordinator *coordinator)
 {
     /* Messages before losses: what a process said before it died is heard first. */
-    for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator, now_ns); i++) {
+    for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator); i++) {
     }
     muster_peers_listen(coordinator->peers);
+    int64_t now_ns = muster_serving_clock_ns();
     serving_lose(coordinator, now_ns);
     serving_tick(coordinator, now_ns);
     /* Sends of the ticks may have failed. */
     serving_lose(coordinator, now_ns);
+    serving_forget_ended(coordinator);
 }
 
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)

@@ -1,45 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything here is made from the lists in <muster/status.h>: a row added there is a row here. Two
- * rows of one value do not compile (duplicate case). */
+/* Everything here is made from the lists in <muster/status.h>: a row added there is a row here. */
 #include <muster/status.h>
+
+#include <stddef.h>
+
+typedef struct status_row {
+    muster_status status;
+    muster_advice advice;
+    const char *name;
+    const char *text;
+} status_row;
+
+static const status_row rows[] = {
+#define MUSTER_STATUS_ROW(name, value, advice, text) \
+    {MUSTER_##name, MUSTER_ADVICE_##advice, "MUSTER_" #name, text},
+    MUSTER_STATUS_LIST(MUSTER_STATUS_ROW)
+#undef MUSTER_STATUS_ROW
+};
+
+static const char *const field_texts[] = {
+#define MUSTER_FIELD_ROW(name, value, text) [value] = (text),
+    MUSTER_FIELD_LIST(MUSTER_FIELD_ROW)
+#undef MUSTER_FIELD_ROW
+};
+
+/* NULL where there is none. */
+static const status_row *row_of(muster_status status)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].status == status)
+            return &rows[i];
+    }
+    return NULL;
+}
 
 const char *muster_status_text(muster_status status)
 {
-    switch ((int)status) {
-#define MUSTER_STATUS_CASE(name, value, advice, text) \
-    case value: \
-        return text;
-        MUSTER_STATUS_LIST(MUSTER_STATUS_CASE)
-#undef MUSTER_STATUS_CASE
-    default:
-        return "unknown status";
-    }
+    const status_row *row = row_of(status);
+    return row != NULL ? row->text : "unknown status";
 }
 
 const char *muster_status_name(muster_status status)
 {
-    switch ((int)status) {
-#define MUSTER_STATUS_CASE(name, value, advice, text) \
-    case value: \
-        return "MUSTER_" #name;
-        MUSTER_STATUS_LIST(MUSTER_STATUS_CASE)
-#undef MUSTER_STATUS_CASE
-    default:
-        return "unknown status";
-    }
+    const status_row *row = row_of(status);
+    return row != NULL ? row->name : "unknown status";
 }
 
 muster_advice muster_status_advice(muster_status status)
 {
-    switch ((int)status) {
-#define MUSTER_STATUS_CASE(name, value, advice, text) \
-    case value: \
-        return MUSTER_ADVICE_##advice;
-        MUSTER_STATUS_LIST(MUSTER_STATUS_CASE)
-#undef MUSTER_STATUS_CASE
-    default:
-        return MUSTER_ADVICE_GIVE_UP;
-    }
+    const status_row *row = row_of(status);
+    return row != NULL ? row->advice : MUSTER_ADVICE_GIVE_UP;
 }
 
 const char *muster_advice_text(muster_advice advice)
@@ -61,13 +71,8 @@ const char *muster_advice_text(muster_advice advice)
 
 const char *muster_field_text(muster_field field)
 {
-    switch ((int)field) {
-#define MUSTER_FIELD_CASE(name, value, text) \
-    case value: \
-        return text;
-        MUSTER_FIELD_LIST(MUSTER_FIELD_CASE)
-#undef MUSTER_FIELD_CASE
-    default:
+    const size_t index = (size_t)field;
+    if (index >= sizeof(field_texts) / sizeof(field_texts[0]) || field_texts[index] == NULL)
         return "unknown field";
-    }
+    return field_texts[index];
 }

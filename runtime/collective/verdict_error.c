@@ -123,25 +123,37 @@ static void set_lengths(const muster_verdict *verdict, muster_error *error)
                          what_to_do(verdict->status));
 }
 
-static void set_general(const muster_verdict *verdict, muster_error *error)
+/* ": own rows: expected 3, came 4"; nothing where the two values would tell nobody anything. */
+static void write_values(char *text, size_t bytes, const muster_verdict *verdict)
 {
     char expected[VALUE_BYTES];
     char came[VALUE_BYTES];
+    write_value(expected, sizeof(expected), verdict->field, verdict->expected);
+    write_value(came, sizeof(came), verdict->field, verdict->came);
+    text[0] = '\0';
+    if (verdict->status == MUSTER_ERR_NULL_BUFFER)
+        snprintf(text, bytes, ": expected %s bytes", expected);
+    else if (verdict->status == MUSTER_ERR_MISALIGNED)
+        snprintf(text, bytes, ": expected a multiple of %s, came one off by %s", expected, came);
+    else if (verdict->status == MUSTER_ERR_MISSING_CHUNK)
+        snprintf(text, bytes, ": expected %s chunks, came none for rank %s", expected, came);
+    else if (verdict->field == MUSTER_FIELD_DESCRIPTORS)
+        snprintf(text, bytes, ": %s", muster_field_text(verdict->field));
+    else if (verdict->field != MUSTER_FIELD_NONE && verdict->status != MUSTER_ERR_OVERLAP)
+        snprintf(text, bytes, ": %s: expected %s, came %s", muster_field_text(verdict->field),
+                 expected, came);
+}
+
+static void set_general(const muster_verdict *verdict, muster_error *error)
+{
     char who[32] = "";
     char tensor[32] = "";
-    char values[128] = "";
+    char values[128];
     if (verdict->rank >= 0)
         snprintf(who, sizeof(who), "rank %" PRId32 ": ", verdict->rank);
     if (verdict->tensor_index >= 0)
         snprintf(tensor, sizeof(tensor), "tensor %" PRId32 ": ", verdict->tensor_index);
-    write_value(expected, sizeof(expected), verdict->field, verdict->expected);
-    write_value(came, sizeof(came), verdict->field, verdict->came);
-    /* A hash as expected and came would tell nobody anything. */
-    if (verdict->field == MUSTER_FIELD_DESCRIPTORS)
-        snprintf(values, sizeof(values), ": %s", muster_field_text(verdict->field));
-    else if (verdict->field != MUSTER_FIELD_NONE)
-        snprintf(values, sizeof(values), ": %s: expected %s, came %s",
-                 muster_field_text(verdict->field), expected, came);
+    write_values(values, sizeof(values), verdict);
     muster_error_set(error, verdict->status, verdict->field, verdict->expected, verdict->came,
                      "%s%s%s%s; %s", who, tensor, muster_status_text(verdict->status), values,
                      what_to_do(verdict->status));

@@ -34,6 +34,7 @@ struct muster_comm {
     uint64_t round;              /* of the transport's last round */
     muster_request *head;
     muster_request *tail;
+    muster_request *newest;        /* of those that were made and not freed yet */
     muster_request *spare_request; /* kept for the next call */
     muster_status failed;          /* sticky: RANK_LOST, COMM_FAILED, ... */
 
@@ -41,7 +42,8 @@ struct muster_comm {
     const muster_phase_context *phase;
     int64_t timeout_ns;
     muster_rank_set missing; /* of the last timeout */
-    int32_t open_scopes;     /* parameter scopes, innermost counted last (scope/params.c) */
+    bool may_spin;       /* there is a core for each rank; asked once, asking takes microseconds */
+    int32_t open_scopes; /* parameter scopes, innermost counted last (scope/params.c) */
     muster_params_scope *innermost_scope;
 };
 

@@ -114,6 +114,16 @@ static void move(muster_comm *comm, muster_request *request, const void *payload
     request->state = MUSTER_REQUEST_MOVING;
 }
 
+/* All ranks return the verdict; the one that made the mistake says it in its own words, which know
+ * more than a record can carry. */
+static muster_status refused(const muster_comm *comm, muster_request *request)
+{
+    muster_status status = muster_verdict_to_error(&request->verdict, &request->outcome);
+    if (request->verdict.rank == comm->rank && request->local.status == status)
+        memcpy(request->outcome.message, request->local.message, sizeof(request->local.message));
+    return status;
+}
+
 static bool agree(muster_comm *comm, muster_request *request)
 {
     const void *payloads = comm->job->table->round_poll(comm->transport, request->round);
@@ -126,7 +136,7 @@ static bool agree(muster_comm *comm, muster_request *request)
         return true;
     }
     if (request->verdict.status != MUSTER_OK)
-        finish(comm, request, muster_verdict_to_error(&request->verdict, &request->outcome));
+        finish(comm, request, refused(comm, request));
     else
         move(comm, request, payloads);
     return true;
@@ -176,7 +186,13 @@ bool muster_comm_progress(muster_comm *comm)
         return true;
     }
     bool moved = false;
-    while (comm->head != NULL && advance(comm, comm->head))
+    while (comm->head != NULL && advance(comm, comm->head)) {
         moved = true;
+        /* Asked after every piece: a large batch whose bytes never stop moving would else be heard
+         * to its end, seconds after the revoke. */
+        refusal = muster_comm_refusal(comm);
+        if (refusal != MUSTER_OK)
+            muster_comm_fail(comm, refusal);
+    }
     return moved;
 }

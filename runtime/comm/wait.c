@@ -3,7 +3,6 @@
 
 #include <sched.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "comm/clock.h"
@@ -89,8 +88,7 @@ static bool wait_until(muster_request *request, int64_t deadline_ns)
 {
     muster_comm *comm = request->comm;
     const muster_transport_table *table = comm->job->table;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int spin_budget = cores >= comm->size ? SPINS : 0;
+    int spin_budget = comm->may_spin ? SPINS : 0;
     int spins = 0;
     int yields = 0;
     bool said_waiting = false;

@@ -16,6 +16,7 @@ void muster_range_list_clean_up(muster_range_list *list)
 
 bool muster_range_list_add(muster_range_list *list, const void *data, size_t bytes, bool written)
 {
+    const int32_t ordinal = list->added++;
     if (bytes == 0)
         return true;
     if (list->count == list->capacity) {
@@ -27,8 +28,8 @@ bool muster_range_list_add(muster_range_list *list, const void *data, size_t byt
         list->capacity = capacity;
     }
     uintptr_t begin = (uintptr_t)data;
-    list->items[list->count++] =
-        (muster_range){.begin = begin, .end = begin + bytes, .written = written};
+    list->items[list->count++] = (muster_range){
+        .begin = begin, .end = begin + bytes, .ordinal = ordinal, .written = written};
     return true;
 }
 
@@ -36,24 +37,48 @@ static int compare_ranges(const void *left, const void *right)
 {
     const muster_range *a = left;
     const muster_range *b = right;
-    return (a->begin > b->begin) - (a->begin < b->begin);
+    if (a->begin != b->begin)
+        return a->begin < b->begin ? -1 : 1;
+    /* So that the pair that is found does not depend on the sort. */
+    return (a->ordinal > b->ordinal) - (a->ordinal < b->ordinal);
 }
 
-bool muster_range_list_overlaps(muster_range_list *list)
+static bool reaches(const muster_range *range, uintptr_t address)
+{
+    return range != NULL && address < range->end;
+}
+
+bool muster_range_list_find_overlap(muster_range_list *list, muster_range *one, muster_range *other)
 {
     if (list->count < 2)
         return false;
     qsort(list->items, list->count, sizeof(*list->items), compare_ranges);
     /* In order of their beginnings, a range meets an earlier one exactly when it begins before the
      * farthest end so far; two reads may. */
-    uintptr_t read_end = 0;
-    uintptr_t written_end = 0;
+    const muster_range *read = NULL;
+    const muster_range *written = NULL;
     for (size_t i = 0; i < list->count; i++) {
         const muster_range *range = &list->items[i];
-        if (range->begin < written_end || (range->written && range->begin < read_end))
+        const muster_range *met = NULL;
+        if (reaches(written, range->begin))
+            met = written;
+        else if (range->written && reaches(read, range->begin))
+            met = read;
+        if (met != NULL) {
+            *one = *met;
+            *other = *range;
             return true;
-        uintptr_t *end = range->written ? &written_end : &read_end;
-        *end = range->end > *end ? range->end : *end;
+        }
+        const muster_range **farthest = range->written ? &written : &read;
+        if (!reaches(*farthest, range->end))
+            *farthest = range;
     }
     return false;
+}
+
+bool muster_range_list_overlaps(muster_range_list *list)
+{
+    muster_range one;
+    muster_range other;
+    return muster_range_list_find_overlap(list, &one, &other);
 }

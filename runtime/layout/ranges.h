@@ -11,6 +11,7 @@
 typedef struct muster_range {
     uintptr_t begin;
     uintptr_t end;
+    int32_t ordinal; /* the how-manieth one that was added, from 0; those without bytes count too */
     bool written;
 } muster_range;
 
@@ -18,6 +19,7 @@ typedef struct muster_range_list {
     muster_range *items;
     size_t count;
     size_t capacity;
+    int32_t added;
 } muster_range_list;
 
 void muster_range_list_init(muster_range_list *list);
@@ -26,5 +28,8 @@ void muster_range_list_clean_up(muster_range_list *list);
 bool muster_range_list_add(muster_range_list *list, const void *data, size_t bytes, bool written);
 /* Sorts the list; true when a written range meets another one. O(n log n). */
 bool muster_range_list_overlaps(muster_range_list *list);
+/* As above, and says which two: the first such pair in the order of addresses. */
+bool muster_range_list_find_overlap(muster_range_list *list, muster_range *one,
+                                    muster_range *other);
 
 #endif

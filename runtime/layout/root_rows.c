@@ -2,13 +2,10 @@
 /* What the root says of everyone's rows. Only the rows that the call moves count: a buffer's room
  * beyond the sum of the lengths is never touched and may overlap anything. */
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/error.h"
-#include "layout/overlap.h"
+#include "layout/ranges.h"
 #include "layout/tensor.h"
-
-#define OWNER_ROWS (-1) /* in overlap checks: this rank's own rows; 0 ..: the chunk */
 
 static muster_status check_form(const muster_root_rows *root_rows, muster_error *error)
 {
@@ -55,10 +52,9 @@ static muster_status check_alike(const muster_tensor *tensor, const muster_tenso
     return MUSTER_OK;
 }
 
-static muster_byte_range range_of(const void *data, size_t bytes, int32_t owner)
+static bool meet(uintptr_t one, size_t one_bytes, uintptr_t other, size_t other_bytes)
 {
-    const muster_byte_range range = {(uintptr_t)data, bytes, owner};
-    return range;
+    return one_bytes > 0 && other_bytes > 0 && one < other + other_bytes && other < one + one_bytes;
 }
 
 static muster_status check_contiguous(const muster_tensor *all, const muster_tensor *rows,
@@ -85,11 +81,8 @@ static muster_status check_contiguous(const muster_tensor *all, const muster_ten
         *in_place = true;
         return MUSTER_OK;
     }
-    muster_byte_range ranges[2] = {
-        range_of(rows->data, muster_tensor_bytes(rows), OWNER_ROWS),
-        range_of(all->data, (size_t)total * row_bytes, 0),
-    };
-    if (muster_byte_ranges_overlap(ranges, 2, NULL, NULL))
+    if (meet((uintptr_t)rows->data, muster_tensor_bytes(rows), (uintptr_t)all->data,
+             (size_t)total * row_bytes))
         return muster_error_set(error, MUSTER_ERR_OVERLAP, MUSTER_FIELD_BUFFER, (int64_t)place,
                                 (int64_t)((uintptr_t)rows->data - (uintptr_t)all->data),
                                 "this rank's rows overlap the root's contiguous buffer: expected "
@@ -125,7 +118,8 @@ static muster_status check_chunk(const muster_tensor *chunk, int32_t rank, int64
 
 /* The usual case needs no sorting and no memory: chunks that lie in the order of the ranks, and the own
  * rows before, behind, or in place. */
-static bool plainly_apart(const muster_tensor *chunks, int32_t count, muster_byte_range own)
+static bool plainly_apart(const muster_tensor *chunks, int32_t count, uintptr_t own,
+                          size_t own_bytes)
 {
     uintptr_t lowest = UINTPTR_MAX;
     uintptr_t end = 0;
@@ -140,37 +134,50 @@ static bool plainly_apart(const muster_tensor *chunks, int32_t count, muster_byt
             lowest = first;
         end = first + bytes;
     }
-    return own.bytes == 0 || own.first >= end || own.first + own.bytes <= lowest;
+    return own_bytes == 0 || own >= end || own + own_bytes <= lowest;
 }
 
-static muster_status check_chunks_apart(const muster_tensor *chunks, int32_t count,
-                                        muster_byte_range own, muster_error *error)
+/* Chunk i is range i, the own rows are range `count`. */
+static bool list_all(muster_range_list *list, const muster_tensor *chunks, int32_t count,
+                     const void *own, size_t own_bytes)
 {
-    if (plainly_apart(chunks, count, own))
+    for (int32_t i = 0; i < count; i++) {
+        if (!muster_range_list_add(list, chunks[i].data, muster_tensor_bytes(&chunks[i]), true))
+            return false;
+    }
+    return muster_range_list_add(list, own, own_bytes, true);
+}
+
+/* Chunks that overlap are refused in a scatter too, where they are only read: it is always a mistake
+ * in somebody's offsets. So all count as written here. */
+static muster_status check_chunks_apart(const muster_tensor *chunks, int32_t count, const void *own,
+                                        size_t own_bytes, muster_error *error)
+{
+    if (plainly_apart(chunks, count, (uintptr_t)own, own_bytes))
         return MUSTER_OK;
-    muster_byte_range *ranges = calloc((size_t)count + 1, sizeof(*ranges));
-    if (ranges == NULL)
+    muster_range_list list;
+    muster_range one;
+    muster_range other;
+    muster_range_list_init(&list);
+    const bool listed = list_all(&list, chunks, count, own, own_bytes);
+    const bool overlap = listed && muster_range_list_find_overlap(&list, &one, &other);
+    muster_range_list_clean_up(&list);
+    if (!listed)
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "no memory to compare the %" PRId32 " chunks", count);
-    for (int32_t i = 0; i < count; i++)
-        ranges[i] = range_of(chunks[i].data, muster_tensor_bytes(&chunks[i]), i);
-    ranges[count] = own;
-    muster_byte_range one;
-    muster_byte_range other;
-    const bool overlap = muster_byte_ranges_overlap(ranges, (size_t)count + 1, &one, &other);
-    free(ranges);
     if (!overlap)
         return MUSTER_OK;
-    if (one.owner == OWNER_ROWS || other.owner == OWNER_ROWS) {
-        const int32_t chunk = one.owner == OWNER_ROWS ? other.owner : one.owner;
+    if (one.ordinal == count || other.ordinal == count) {
+        const int32_t chunk = one.ordinal == count ? other.ordinal : one.ordinal;
         return muster_error_set(error, MUSTER_ERR_OVERLAP, MUSTER_FIELD_BUFFER, 0, chunk,
                                 "this rank's rows overlap chunk %" PRId32
                                 ": expected apart, or exactly the root's own chunk",
                                 chunk);
     }
-    return muster_error_set(error, MUSTER_ERR_OVERLAP, MUSTER_FIELD_CHUNK, one.owner, other.owner,
+    return muster_error_set(error, MUSTER_ERR_OVERLAP, MUSTER_FIELD_CHUNK, one.ordinal,
+                            other.ordinal,
                             "chunks %" PRId32 " and %" PRId32 " overlap; expected them apart",
-                            one.owner, other.owner);
+                            one.ordinal, other.ordinal);
 }
 
 static muster_status check_chunks(const muster_root_rows *root_rows, const muster_tensor *rows,
@@ -196,8 +203,7 @@ static muster_status check_chunks(const muster_root_rows *root_rows, const muste
     }
     *in_place = rows->data != NULL && rows->data == root_rows->chunks[root].data;
     const size_t own_bytes = *in_place ? 0 : muster_tensor_bytes(rows);
-    return check_chunks_apart(root_rows->chunks, comm_size,
-                              range_of(rows->data, own_bytes, OWNER_ROWS), error);
+    return check_chunks_apart(root_rows->chunks, comm_size, rows->data, own_bytes, error);
 }
 
 muster_status muster_root_rows_check(const muster_root_rows *root_rows, const muster_tensor *rows,

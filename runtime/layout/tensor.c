@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 
 muster_tensor muster_tensor_host(void *data, muster_dtype dtype, int64_t rows, int64_t features)
@@ -19,30 +20,38 @@ muster_tensor muster_tensor_host(void *data, muster_dtype dtype, int64_t rows, i
     return tensor;
 }
 
+typedef struct dtype_row {
+    muster_dtype dtype;
+    size_t bytes;
+    const char *text;
+} dtype_row;
+
+static const dtype_row dtype_rows[] = {
+#define MUSTER_DTYPE_ROW(name, value, bytes, text) {MUSTER_DTYPE_##name, bytes, text},
+    MUSTER_DTYPE_LIST(MUSTER_DTYPE_ROW)
+#undef MUSTER_DTYPE_ROW
+};
+
+/* NULL for a value that is no dtype. The values count from 1 without a gap, so a row is found at once. */
+static const dtype_row *row_of(muster_dtype dtype)
+{
+    const size_t index = (size_t)dtype - MUSTER_DTYPE_INT8;
+    if (index >= sizeof(dtype_rows) / sizeof(dtype_rows[0]))
+        return NULL;
+    MUSTER_ASSERT(dtype_rows[index].dtype == dtype);
+    return &dtype_rows[index];
+}
+
 size_t muster_dtype_bytes(muster_dtype dtype)
 {
-    switch ((int)dtype) {
-#define MUSTER_DTYPE_CASE(name, value, bytes, text) \
-    case value: \
-        return bytes;
-        MUSTER_DTYPE_LIST(MUSTER_DTYPE_CASE)
-#undef MUSTER_DTYPE_CASE
-    default:
-        return 0;
-    }
+    const dtype_row *row = row_of(dtype);
+    return row != NULL ? row->bytes : 0;
 }
 
 const char *muster_dtype_text(muster_dtype dtype)
 {
-    switch ((int)dtype) {
-#define MUSTER_DTYPE_CASE(name, value, bytes, text) \
-    case value: \
-        return text;
-        MUSTER_DTYPE_LIST(MUSTER_DTYPE_CASE)
-#undef MUSTER_DTYPE_CASE
-    default:
-        return "unknown dtype";
-    }
+    const dtype_row *row = row_of(dtype);
+    return row != NULL ? row->text : "unknown dtype";
 }
 
 static muster_field dimension_field(int32_t dimension)
@@ -193,6 +202,7 @@ muster_status muster_tensor_check(const muster_tensor *tensor, bool device_allow
         return muster_error_set(error, MUSTER_ERR_NULL_BUFFER, MUSTER_FIELD_BUFFER, bytes, 0,
                                 "data: expected %" PRId64 " bytes, came NULL", bytes);
     const size_t alignment = muster_dtype_bytes(tensor->dtype);
+    MUSTER_ASSERT(alignment > 0); /* check_shape */
     const size_t off = (uintptr_t)tensor->data % alignment;
     if (off != 0)
         return muster_error_set(error, MUSTER_ERR_MISALIGNED, MUSTER_FIELD_BUFFER,

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "comm/comm.h"
 #include "comm/request.h"
@@ -95,12 +96,14 @@ static muster_status hold(muster_params_scope *scope, const muster_comm *comm, m
 static muster_shard shard_of(const muster_params_scope *scope, const muster_comm *comm,
                              int32_t index)
 {
+    const muster_param *param = scope->params[index];
+    MUSTER_ASSERT(index < scope->param_count && param != NULL);
     return (muster_shard){
         .own_rank = comm->rank,
         .rank_count = comm->size,
         .ones = scope->ones,
-        .shard_bytes = scope->params[index]->shard_bytes,
-        .shard = scope->params[index]->shard,
+        .shard_bytes = param->shard_bytes,
+        .shard = param->shard,
         .full = scope->full[index],
     };
 }
@@ -193,6 +196,7 @@ muster_status muster_params_gather(muster_comm *comm, muster_param *const *param
         scope_free(made);
         return status;
     }
+    MUSTER_ASSERT(made != NULL && scope != NULL); /* else this rank has refused, and so have all */
     made->comm = comm;
     made->epoch = comm->epoch;
     made->modifier = modifier;

@@ -180,6 +180,7 @@ static muster_status call_stage(muster_request *request, uint64_t step, step_sta
         muster_error_set(local, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                          "no memory for two operations");
     if (local->status == MUSTER_OK) {
+        MUSTER_ASSERT(stage->generation != NULL);
         request->record.own_argument[0] = (int64_t)stage->generation->own.bytes;
         request->record.own_argument[1] = (int64_t)stage->generation->mirror.capacity;
         request->agreed = stage_agreed;

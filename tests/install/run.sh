@@ -50,7 +50,7 @@ LD_LIBRARY_PATH=$libdir "$work/outside" || fail "the program built with pkg-conf
 echo "install: each header alone"
 for header in "$prefix"/include/muster/*.h; do
   name=muster/$(basename "$header")
-  echo "#include <$name>" >"$work/alone.c"
+  printf "#include <%s>\nextern int alone;\n" "$name" >"$work/alone.c"
   $cc -std=c11 -Wall -Wextra -Wpedantic -Werror -I"$prefix/include" -fsyntax-only "$work/alone.c" ||
     fail "<$name> does not compile alone"
 done

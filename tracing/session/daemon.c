@@ -178,14 +178,22 @@ muster_status muster_daemon_acquire(muster_place *place, int64_t deadline_ns, mu
     int lock = muster_place_lock_daemon(place, deadline_ns);
     if (lock < 0)
         return muster_error_set(error, MUSTER_ERR_UNSUPPORTED, MUSTER_FIELD_NONE, 0, 0,
-                                "another launcher holds %s and does not let go: going on untraced",
+                                "another launcher holds %s and does not let go: see who it is "
+                                "with fuser",
                                 place->path);
     muster_status status = muster_place_join(place, error);
     if (status == MUSTER_OK && !muster_recording_daemon_alive())
         status = daemon_start(place, deadline_ns, error);
     if (status == MUSTER_OK) {
         daemon_sweep(place);
-        muster_error_set_ok(error);
+        /* A stopped daemon still takes connections: only an answer proves that it works. */
+        if (muster_recording_list(MUSTER_DAEMON_SESSION_PREFIX, NULL, 0, NULL) < 0)
+            status =
+                muster_error_set(error, MUSTER_ERR_UNSUPPORTED, MUSTER_FIELD_NONE, 0, 0,
+                                 "the LTTng session daemon does not list its sessions: restart "
+                                 "lttng-sessiond");
+        else
+            muster_error_set_ok(error);
     }
     close(lock);
     return status;

@@ -146,7 +146,7 @@ muster_status muster_recording_snapshot(const char *name, const char *directory,
 
 muster_status muster_recording_destroy(const char *name, muster_error *error)
 {
-    int code = lttng_destroy_session(name);
+    int code = lttng_destroy_session_no_wait(name);
     if (code < 0 && code != -LTTNG_ERR_SESS_NOT_FOUND)
         return recording_error(error, "destroy session", name, code);
     return muster_error_set_ok(error);

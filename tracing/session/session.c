@@ -92,6 +92,8 @@ static void session_place_name(char *text, size_t capacity, int32_t slot, uint32
 {
     if (slot == MUSTER_SESSION_SLOT_COORDINATOR)
         snprintf(text, capacity, "coordinator.incarnation%u", incarnation);
+    else if (slot == MUSTER_SESSION_SLOT_SPARE)
+        snprintf(text, capacity, "spare%u", incarnation);
     else
         snprintf(text, capacity, "slot%d.incarnation%u", slot, incarnation);
 }
@@ -298,8 +300,8 @@ static muster_status session_given_up(muster_session_set *set, muster_error *err
 {
     return muster_error_set(error, MUSTER_ERR_UNSUPPORTED, MUSTER_FIELD_TIMEOUT,
                             set->call_timeout_ns, 0,
-                            "the LTTng session daemon does not answer within %lld ms: "
-                            "going on untraced; restart lttng-sessiond",
+                            "the LTTng session daemon does not answer within %lld ms: restart "
+                            "lttng-sessiond",
                             (long long)(set->call_timeout_ns / 1000000));
 }
 

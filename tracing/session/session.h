@@ -11,7 +11,8 @@
  *
  * All talk with the daemon runs on a worker thread, because liblttng-ctl blocks without a bound. A
  * daemon that does not answer in time is given up: every later call returns at once and the job runs
- * on untraced. The calls of this header are made from one thread (each returns within its bound).
+ * on untraced. The calls of this header are made from one thread (each returns within its bound), and
+ * a process has one set at work at a time: liblttng-ctl keeps one connection a process.
  * Open and begin must be called before the child could have spoken to LTTng: made later, a session
  * would miss the first events. */
 #ifndef MUSTER_TRACING_SESSION_H
@@ -24,8 +25,10 @@
 
 typedef struct muster_session_set muster_session_set;
 
-/* Slots that are no rank's. */
+/* Slots that are no rank's. A spare's incarnation tells it from other spares; its events carry the
+ * slot that it is given later. */
 #define MUSTER_SESSION_SLOT_COORDINATOR (-1)
+#define MUSTER_SESSION_SLOT_SPARE (-2)
 
 typedef struct muster_session_options {
     const char *directory;    /* the trace directory; made where missing (one level) */
@@ -51,7 +54,7 @@ muster_status muster_session_open(const muster_session_options *options, muster_
 const char *const *muster_session_environment(const muster_session_set *set);
 
 /* Makes the session of a process that waits before its exec. process_id: as the process itself sees it
- * (getpid), which in a PID namespace of its own is not what the launcher sees. slot -1: a coordinator.
+ * (getpid), which in a PID namespace of its own is not what the launcher sees. slot: or one of the above.
  * Blocks up to call_timeout_ns (about 30 ms where all is well). On any error the process runs on
  * untraced. set NULL: MUSTER_OK. */
 muster_status muster_session_begin(muster_session_set *set, pid_t process_id, int32_t slot,

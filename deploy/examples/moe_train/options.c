@@ -23,7 +23,7 @@ void options_print_help(void)
         "  --checkpoint-every N  steps between checkpoints (20)\n"
         "  --losses FILE         append a line 'step loss' a step, loss in hexadecimal; the last\n"
         "                        line of a step is the one that counts\n"
-        "  --step-delay-ms N     wait before each step, to watch it (0)\n"
+        "  --step-delay-ms N     the root waits before each step, to watch it (0)\n"
         "  --help                this text\n"
         "Exit codes:\n");
 #define EXIT_CODE_PRINT(name, value, text) printf("  %d  %s\n", value, text);

@@ -231,6 +231,74 @@ static void agreed_ends_the_epoch_before(void **state)
     fake_stop(fake);
 }
 
+/* Its AGREED was lost with a connection or a coordinator, and a second death has revoked it since. The
+ * coordinator waits for a QUIET of that epoch, and this rank, never in it, is quiet there. */
+static void an_epoch_is_revoked_before_it_was_heard_of(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = in_first_epoch(fake, 1);
+    muster_holding holding = {.slot = 1, .epoch = 1, .step = 4, .committed = true};
+    muster_blob blob = {.bytes = 1, .data = {5}};
+    fake_send_revoke(fake, 1, 1, 2, 0);
+    await_readable(muster_agent_revoke_fd(agent));
+    muster_agent_quiet(agent, 1, 0, &blob, &holding, 1);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.epoch, 1);
+    muster_message_clean_up(&quiet);
+    /* Twice: the answer may be lost, too. */
+    for (int i = 0; i < 2; i++) {
+        fake_send_revoke(fake, 1, 2, 3, 0);
+        quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+        assert_int_equal(quiet.epoch, 2);
+        assert_int_equal(quiet.u.quiet.holding_count, 1);
+        muster_message_clean_up(&quiet);
+    }
+    agree(fake, agent, 3, replaced);
+    establish(fake, agent, 3);
+    assert_false(readable(muster_agent_revoke_fd(agent)));
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* The working thread says that it is quiet only after the second revoke. */
+static void quiet_comes_after_two_revokes(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = in_first_epoch(fake, 1);
+    muster_blob blob = {0};
+    fake_send_revoke(fake, 1, 1, 2, 0);
+    fake_send_revoke(fake, 1, 2, 3, 0);
+    muster_death death;
+    int64_t deadline_ns = fake_deadline();
+    while (muster_agent_deaths(agent, 2, &death, 1) == 0 && fake_now() < deadline_ns) {
+        usleep(1000);
+    }
+    muster_agent_quiet(agent, 1, 0, &blob, NULL, 0);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.epoch, 2);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* A newcomer says QUIET of no epoch by itself; one that was to be its first is revoked all the same. */
+static void the_first_epoch_is_revoked_before_it_was_heard_of(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = fake_join(fake, 1);
+    fake_send_revoke(fake, 1, 7, 2, 0);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.epoch, 7);
+    assert_int_equal(quiet.u.quiet.holding_count, 0);
+    muster_message_clean_up(&quiet);
+    agree(fake, agent, 8, first);
+    establish(fake, agent, 8);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
 static void expect_out(fake_coordinator *fake, muster_agent *agent, muster_status standing,
                        const char *because)
 {
@@ -298,6 +366,47 @@ static void gave_up_says_which_rule(void **state)
     fake_stop(fake);
 }
 
+/* Nobody else came: the join says that, not that a job was given up. */
+static void a_job_that_never_forms(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = fake_join(fake, 1);
+    send_ending(fake, MUSTER_MESSAGE_GAVE_UP, MUSTER_ERR_TIMEOUT);
+    muster_membership membership;
+    assert_int_equal(muster_agent_await_agreed(agent, 0, fake_deadline(), &membership, NULL),
+                     MUSTER_ERR_TIMEOUT);
+    assert_int_equal(muster_agent_standing(agent), MUSTER_ERR_GAVE_UP);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* What was lost on the way without the connection breaking. */
+static void lost_messages_are_said_again(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = fake_join(fake, 1);
+    agree(fake, agent, 1, first);
+    assert_int_equal(muster_agent_await_established(agent, 1, fake_now() + SHORT_NS, NULL),
+                     MUSTER_ERR_TIMEOUT);
+    for (int i = 0; i < 2; i++) {
+        muster_message connected = fake_take(fake, MUSTER_MESSAGE_CONNECTED);
+        assert_int_equal(connected.epoch, 1);
+    }
+    muster_blob blob = {0};
+    fake_send_revoke(fake, 1, 1, 2, 0);
+    await_readable(muster_agent_revoke_fd(agent));
+    muster_agent_quiet(agent, 1, 0, &blob, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+        assert_int_equal(quiet.epoch, 1);
+        fake_send_revoke(fake, 1, 1, 2, 0);
+    }
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
 static void calls_differ_ends_no_epoch(void **state)
 {
     (void)state;
@@ -344,12 +453,13 @@ static void heartbeats_carry_the_marks(void **state)
     muster_agent_waiting(agent, 11, 22, 33, 44);
     fake_forget(fake);
     muster_activity activity;
-    do {
-        muster_message heartbeat = fake_take(fake, MUSTER_MESSAGE_HEARTBEAT);
+    muster_message heartbeat;
+    do { /* older ones may still be on their way */
+        heartbeat = fake_take(fake, MUSTER_MESSAGE_HEARTBEAT);
         activity = heartbeat.u.heartbeat.activity;
-        assert_int_equal(heartbeat.epoch, 1);
-        assert_int_equal(heartbeat.slot, 1);
     } while (!activity.waiting);
+    assert_int_equal(heartbeat.epoch, 1);
+    assert_int_equal(heartbeat.slot, 1);
     assert_int_equal(activity.communicator, 11);
     assert_int_equal(activity.sequence, 22);
     assert_int_equal(activity.call, 33);
@@ -361,7 +471,7 @@ static void heartbeats_carry_the_marks(void **state)
     muster_agent_progress(agent);
     muster_agent_report_committed(agent, 7);
     do {
-        muster_message heartbeat = fake_take(fake, MUSTER_MESSAGE_HEARTBEAT);
+        heartbeat = fake_take(fake, MUSTER_MESSAGE_HEARTBEAT);
         activity = heartbeat.u.heartbeat.activity;
     } while (activity.waiting || !activity.has_committed_step);
     assert_true(activity.progress_mark > mark);
@@ -447,10 +557,15 @@ int main(void)
         cmocka_unit_test(revoke_wakes_and_the_next_epoch_calms),
         cmocka_unit_test(revoked_while_connecting),
         cmocka_unit_test(agreed_ends_the_epoch_before),
+        cmocka_unit_test(an_epoch_is_revoked_before_it_was_heard_of),
+        cmocka_unit_test(quiet_comes_after_two_revokes),
+        cmocka_unit_test(the_first_epoch_is_revoked_before_it_was_heard_of),
         cmocka_unit_test(declared_dead_is_fenced),
         cmocka_unit_test(an_epoch_without_this_incarnation_fences),
         cmocka_unit_test(refused_later_is_fenced),
         cmocka_unit_test(gave_up_says_which_rule),
+        cmocka_unit_test(a_job_that_never_forms),
+        cmocka_unit_test(lost_messages_are_said_again),
         cmocka_unit_test(calls_differ_ends_no_epoch),
         cmocka_unit_test(await_agreed_times_out),
         cmocka_unit_test(heartbeats_carry_the_marks),

@@ -131,6 +131,34 @@ static void rejoins_in_the_same_term(void **state)
     fake_stop(fake);
 }
 
+/* The new coordinator says nothing at first: a rank that was cut off says by itself who it is. */
+static void joins_again_after_every_reconnect(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    char endpoint[256];
+    snprintf(endpoint, sizeof endpoint, "%s", fake_endpoint(fake));
+    muster_agent *agent = fake_join(fake, 1);
+    agree(fake, agent, 1);
+    establish(fake, agent, 1);
+    assert_int_equal(fake_count(fake, MUSTER_MESSAGE_JOIN), 0);
+    muster_agent_report_dying(agent, 3, 0);
+    muster_message evidence = fake_take(fake, MUSTER_MESSAGE_EVIDENCE);
+    assert_int_equal(evidence.u.evidence.accused_slot, 3);
+    for (uint64_t term = 1; term <= 3; term++) {
+        fake_stop(fake);
+        fake = fake_start(endpoint, term);
+        fake_welcome_all(fake, 4);
+        muster_message join = fake_take(fake, MUSTER_MESSAGE_JOIN);
+        assert_true(join.u.join.rejoin);
+        muster_message_clean_up(&join);
+        evidence = fake_take(fake, MUSTER_MESSAGE_EVIDENCE);
+        assert_int_equal(evidence.u.evidence.accused_slot, 3);
+    }
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
 static void a_higher_term_is_joined(void **state)
 {
     (void)state;
@@ -231,6 +259,7 @@ int main(void)
         cmocka_unit_test(rejoins_with_what_it_knows),
         cmocka_unit_test(connected_is_said_again),
         cmocka_unit_test(rejoins_in_the_same_term),
+        cmocka_unit_test(joins_again_after_every_reconnect),
         cmocka_unit_test(a_higher_term_is_joined),
         cmocka_unit_test(a_lower_term_is_ignored),
         cmocka_unit_test(another_job_is_ignored),

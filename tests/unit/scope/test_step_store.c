@@ -11,8 +11,8 @@
 #include "scope/step_store.h"
 
 /* The sanitizers' allocators end the process where malloc would return NULL; here NULL is wanted. */
-const char *__asan_default_options(void);
-const char *__tsan_default_options(void);
+MUSTER_API const char *__asan_default_options(void);
+MUSTER_API const char *__tsan_default_options(void);
 
 const char *__asan_default_options(void)
 {

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the core is made of; for the files of this folder only. One file a noun:
+ *
+ *   core.c         one turn: an event in, the next deadline out
+ *   state.c        the states and their legal moves
+ *   actions.c      what the turn asks the caller to do
+ *   members.c      slots and the processes that fill them
+ *   join.c         who may fill a slot; spares
+ *   rejoin.c       ranks that come back, to a coordinator that may know less than they do
+ *   detector.c     silence, lost connections
+ *   accusation.c   batches in which others wait past their deadline
+ *   verdict.c      fencing, revoking
+ *   rebuild.c      quiet, gone, agreed, connected
+ *   replacement.c  who fills a lost slot
+ *   restore_point.c  which step a rebuild goes on from
+ *   launchers.c    who can start a process, kill it and prove it gone
+ *   ending.c       leaving, giving up
+ *   save.c         what survives the coordinator
+ */
+#ifndef MUSTER_RECOVERY_CORE_STATE_H
+#define MUSTER_RECOVERY_CORE_STATE_H
+
+#include "base/assert.h"
+#include "core/core.h"
+
+typedef enum muster_core_state {
+    MUSTER_CORE_FORMING,    /* no epoch yet: slots fill */
+    MUSTER_CORE_CONNECTING, /* an epoch is agreed, its members connect */
+    MUSTER_CORE_RUNNING,    /* established */
+    MUSTER_CORE_REVOKED,    /* a rebuild is under way */
+    MUSTER_CORE_ENDED,
+    MUSTER_CORE_STATE_COUNT
+} muster_core_state;
+
+/* A process that has joined: in a slot, or as a spare. Times are the coordinator's. */
+typedef struct muster_core_process {
+    uint32_t incarnation;
+    int32_t process_id;
+    uint64_t host;
+    muster_blob blob;
+    muster_connection connection;
+    bool expected;   /* known from the journal only: it has yet to say what it knows */
+    bool from_spare; /* started as a spare: its launcher need not be the slot's */
+
+    int64_t heard_ns;
+    bool suspected;
+    bool connection_lost;
+    int64_t connection_lost_ns;
+
+    muster_activity activity; /* of its last heartbeat */
+    int64_t activity_ns;      /* when that came; 0: none came */
+    int64_t wait_seen_ns;     /* since when its heartbeats show this one wait */
+
+    bool left; /* said LEAVE */
+    int64_t left_ns;
+    bool connected; /* in the current epoch */
+    bool quiet;     /* in the revoked epoch */
+    muster_holding *holdings;
+    int32_t holding_count;
+    int64_t told_ns; /* when it was last told where the job stands */
+} muster_core_process;
+
+/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. */
+#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)INT32_MAX)
+
+typedef enum muster_core_seat {
+    MUSTER_CORE_SEAT_OPEN,   /* nobody: not joined yet, or lost and to be replaced */
+    MUSTER_CORE_SEAT_FILLED, /* by a process that lives as far as we know */
+    MUSTER_CORE_SEAT_RETIRED /* never filled again: shrunk away, or left */
+} muster_core_seat;
+
+typedef enum muster_core_replacement {
+    MUSTER_CORE_REPLACEMENT_NONE,   /* not thought about */
+    MUSTER_CORE_REPLACEMENT_WANTED, /* its process was lost */
+    MUSTER_CORE_REPLACEMENT_STARTED /* asked for; start_deadline_ns runs */
+} muster_core_replacement;
+
+typedef struct muster_core_slot {
+    int32_t slot;
+    muster_core_seat seat;
+    bool member; /* the process that fills it is in the current epoch */
+    muster_core_process process;
+    uint32_t fence; /* incarnations below are fenced */
+
+    muster_core_replacement replacement;
+    uint32_t start_incarnation; /* asked of the launcher */
+    int32_t start_process_id;   /* as its STARTED said; 0: not yet */
+    int64_t start_deadline_ns;
+    int32_t start_tries;
+
+    bool started; /* a launcher said STARTED for started_incarnation */
+    uint32_t started_incarnation;
+    int32_t deaths_without_commit;
+} muster_core_slot;
+
+typedef struct muster_core_death {
+    muster_death death; /* proven_gone: as known by now */
+    uint64_t epoch;     /* in which it was lost */
+    int32_t process_id;
+    int64_t verdict_ns;
+    bool abandoned; /* not proven gone in time, or by nobody */
+} muster_core_death;
+
+typedef struct muster_core_launcher {
+    muster_connection connection;
+    int32_t process_id;
+    uint64_t host;
+    int32_t first_slot;
+    int32_t slot_count;
+    int32_t spare_count;
+    int64_t heard_ns;
+    bool connection_lost;
+    int64_t connection_lost_ns;
+} muster_core_launcher;
+
+typedef struct muster_core_accusation {
+    int32_t accuser;
+    int32_t accused;
+    uint32_t incarnation; /* of the accused */
+    uint64_t communicator, sequence;
+    uint32_t call;
+    int64_t at_ns;
+} muster_core_accusation;
+
+/* Membership of a past epoch, as long as somebody may hold a state of it. */
+typedef struct muster_core_past {
+    uint64_t epoch;
+    int32_t slot_count;
+    int32_t *slots; /* ascending */
+} muster_core_past;
+
+#define MUSTER_CORE_PASTS_MAX 64
+
+/* What ranks say of an epoch that this coordinator does not know (its journal is lost or old). */
+typedef struct muster_core_adoption {
+    uint64_t epoch; /* 0: none */
+    int32_t member_count;
+    muster_member *members;
+    bool revoked;
+    int64_t since_ns;
+} muster_core_adoption;
+
+struct muster_core {
+    uint64_t job;
+    uint64_t term;
+    muster_policy policy;
+    bool someone_left; /* in this epoch */
+    bool policy_open;  /* the first launcher may still bring the policy */
+
+    muster_core_state state;
+    muster_core_slot *slots; /* policy.slot_count of them */
+
+    uint64_t epoch; /* the last one agreed; the highest number used */
+    uint32_t kind;
+    int32_t member_count;
+    muster_member *members; /* of epoch, by rank */
+    muster_restore restore; /* as in the AGREED of epoch */
+    int32_t *restore_slots;
+    muster_core_past pasts[MUSTER_CORE_PASTS_MAX]; /* oldest first */
+    int32_t past_count;
+
+    muster_core_death *deaths; /* since the last established epoch */
+    size_t death_count, death_capacity;
+    muster_core_accusation *accusations;
+    size_t accusation_count, accusation_capacity;
+    muster_core_process *spares;
+    size_t spare_count, spare_capacity;
+    muster_core_launcher *launchers;
+    size_t launcher_count, launcher_capacity;
+    muster_core_adoption adoption;
+
+    int32_t replacements_used;
+    bool has_committed; /* a step was ever committed, as far as we know */
+    uint64_t committed_epoch, committed_step;
+    bool crash_has_step; /* a commit above this step is progress; reset when the state was lost */
+    uint64_t crash_step;
+
+    int64_t forming_since_ns;
+    int64_t revoked_since_ns;
+    int64_t connecting_since_ns;
+    muster_status ended_status;
+    char ended_text[MUSTER_NOTE_TEXT_BYTES];
+    char retired_text[MUSTER_NOTE_TEXT_BYTES]; /* why the last slot was not replaced */
+
+    /* The turn. */
+    bool started; /* the first turn is past */
+    bool restored;
+    int64_t now_ns, last_turn_ns, next_ns;
+    muster_core_actions *actions;
+    bool changed;     /* look at everything (again) */
+    bool revoke_due;  /* tell the members */
+    bool persist_due; /* something to save */
+    bool persisted;   /* this turn has its PERSIST already */
+};
+
+/* state.c */
+void muster_core_state_move(muster_core *core, muster_core_state to);
+
+/* actions.c */
+void *muster_core_memory(void *memory); /* asserts that there was some */
+void muster_core_grow(void **items, size_t count, size_t *capacity, size_t item_bytes);
+/* Appends an action of the given kind. Valid until the next one. */
+muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind);
+/* A message to fill, addressed to connection. Valid until the next action. */
+muster_message *muster_core_send(muster_core *core, muster_connection connection, uint32_t type);
+void muster_core_send_to_slot(muster_core *core, const muster_core_slot *slot, uint32_t type);
+void muster_core_refuse(muster_core *core, muster_connection connection,
+                        const muster_message *message, muster_status status, const char *format,
+                        ...) __attribute__((format(printf, 5, 6)));
+void muster_core_note(muster_core *core, uint32_t kind, int32_t slot, uint32_t incarnation,
+                      uint32_t evidence, int64_t value, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
+/* What was decided so far is durable before the actions that follow. */
+void muster_core_persist(muster_core *core);
+/* Wakes the core at_ns or earlier. */
+void muster_core_deadline(muster_core *core, int64_t at_ns);
+/* True when since + length has come; else wakes the core then. */
+bool muster_core_passed(muster_core *core, int64_t since_ns, int64_t length_ns);
+
+/* members.c */
+bool muster_core_members_open(muster_core *core, int32_t slot_count); /* allocates the slots */
+muster_core_slot *muster_core_members_slot(muster_core *core, int32_t slot); /* NULL: no such */
+bool muster_core_members_live(const muster_core_slot *slot); /* filled, has not left */
+int32_t muster_core_members_live_count(const muster_core *core);
+int32_t muster_core_members_minimum(const muster_core *core);
+bool muster_core_members_fenced(const muster_core_slot *slot, uint32_t incarnation);
+bool muster_core_members_same_process(const muster_core_process *process,
+                                      const muster_message *join);
+void muster_core_members_fill(muster_core *core, muster_core_slot *slot,
+                              const muster_core_process *process);
+void muster_core_members_empty(muster_core_slot *slot); /* the seat becomes OPEN */
+muster_core_slot *muster_core_members_by_connection(muster_core *core,
+                                                    muster_connection connection);
+void muster_core_process_clean_up(muster_core_process *process);
+/* Tells a member (again) where the job stands. */
+void muster_core_members_tell(muster_core *core, muster_core_slot *slot);
+void muster_core_members_welcome(muster_core *core, muster_connection connection, int32_t slot,
+                                 uint32_t incarnation);
+
+/* join.c */
+void muster_core_join(muster_core *core, muster_connection connection,
+                      const muster_message *message);
+muster_core_process *muster_core_spare_by_connection(muster_core *core,
+                                                     muster_connection connection);
+void muster_core_spare_remove(muster_core *core, muster_core_process *spare);
+
+/* rejoin.c */
+bool muster_core_rejoin(muster_core *core, muster_connection connection,
+                        const muster_message *message);
+void muster_core_adoption_turn(muster_core *core);
+/* A message of a higher term: true when it may be handled. */
+bool muster_core_term_meet(muster_core *core, uint64_t term);
+
+/* detector.c */
+/* True when it was away: it may have missed what was said meanwhile. */
+bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
+                               muster_connection connection);
+void muster_core_detector_lose(muster_core *core, muster_connection connection);
+void muster_core_detector_pause(muster_core *core);
+void muster_core_detector_turn(muster_core *core);
+
+/* accusation.c */
+void muster_core_accusation_add(muster_core *core, const muster_core_slot *accuser,
+                                const muster_message *message);
+void muster_core_accusation_turn(muster_core *core);
+void muster_core_activity_update(muster_core *core, muster_core_slot *slot,
+                                 const muster_activity *activity);
+
+/* verdict.c */
+void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_evidence evidence,
+                              int32_t wait_status);
+void muster_core_verdict_count(muster_core *core, muster_core_slot *slot); /* crash loop */
+void muster_core_verdict_flush(muster_core *core);                         /* REVOKE to all */
+void muster_core_verdict_revoke(muster_core *core);
+void muster_core_verdict_message(muster_core *core, muster_connection connection,
+                                 const muster_core_slot *slot);
+void muster_core_verdict_gone(muster_core *core, muster_core_death *death, int32_t wait_status);
+muster_core_death *muster_core_verdict_find(muster_core *core, int32_t slot, uint32_t incarnation);
+
+/* rebuild.c */
+void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
+                               const muster_message *message);
+void muster_core_rebuild_connected(muster_core *core, muster_core_slot *slot,
+                                   const muster_message *message);
+void muster_core_rebuild_turn(muster_core *core); /* forming, revoked and connecting */
+void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot);
+
+/* replacement.c */
+void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+void muster_core_replacement_died(muster_core *core, muster_core_slot *slot, uint32_t incarnation,
+                                  int32_t wait_status);
+void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, const char *format,
+                                    ...) __attribute__((format(printf, 3, 4)));
+
+/* restore_point.c: fills core->restore and core->restore_slots from the survivors' holdings. */
+void muster_core_restore_point_choose(muster_core *core);
+void muster_core_restore_point_clear(muster_core *core);
+void muster_core_past_add(muster_core *core);
+void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t epoch,
+                           uint64_t step);
+/* As a heartbeat tells it: without the epoch. */
+void muster_core_committed_progress(muster_core *core, uint64_t step);
+
+/* launchers.c */
+muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot);
+bool muster_core_launcher_can_prove(muster_core *core, int32_t slot, bool from_spare,
+                                    uint64_t host);
+void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarnation,
+                               int32_t process_id, bool from_spare, uint64_t host);
+void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
+                                muster_core_launcher *launcher);
+void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot);
+void muster_core_launcher_message(muster_core *core, muster_connection connection,
+                                  const muster_message *message);
+/* A launcher of a job whose ranks have all left: it is told so, where it was away meanwhile. */
+void muster_core_launcher_ended(muster_core *core, muster_connection connection,
+                                const muster_message *message);
+void muster_core_launcher_turn(muster_core *core);
+
+/* ending.c */
+void muster_core_end(muster_core *core, muster_status status);
+void muster_core_ending_leave(muster_core *core, muster_connection connection,
+                              muster_core_slot *slot);
+void muster_core_ending_turn(muster_core *core);
+void muster_core_give_up(muster_core *core, muster_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void muster_core_calls_differ(muster_core *core, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void muster_core_ending_answer(muster_core *core, muster_connection connection,
+                               const muster_message *message);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is silent?
+ *
+ * Like a guard who calls the roll: everyone answers every so often (heartbeat). Who has not answered
+ * for a while is reported slow (suspect), who has not for long is declared dead (silence). Who was
+ * seen leaving the room (a lost connection) must be back soon (reconnect), by any message at all.
+ *
+ * If the guard himself slept, nobody is blamed: a turn that comes more than half the silence deadline
+ * after the last one means that the coordinator was paused, and everybody's time starts anew. So that
+ * an idle night is not mistaken for that, the core asks to be woken at least every quarter.
+ *
+ * No cleverer rule (round-trip estimates, phi accrual), because a verdict kills: an operator must be
+ * able to say beforehand after how many seconds, and a silent process that still computes is fenced
+ * safely, only at a price. Faster proof comes from elsewhere: exits, robust futexes, waiting peers. */
+#include "core/core_state.h"
+
+bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
+                               muster_connection connection)
+{
+    muster_core_process *process = &slot->process;
+    bool was_away = process->connection_lost || process->connection != connection;
+    process->heard_ns = core->now_ns;
+    process->suspected = false;
+    process->connection = connection;
+    if (was_away) {
+        process->connection_lost = false;
+        core->changed = true;
+    }
+    return was_away;
+}
+
+void muster_core_detector_lose(muster_core *core, muster_connection connection)
+{
+    muster_core_slot *slot = muster_core_members_by_connection(core, connection);
+    muster_core_process *process = slot ? &slot->process : NULL;
+    if (!slot) {
+        process = muster_core_spare_by_connection(core, connection);
+    }
+    if (process && !process->connection_lost && !process->left) {
+        process->connection_lost = true;
+        process->connection_lost_ns = core->now_ns;
+        muster_core_note(core, MUSTER_NOTE_SUSPECTED, slot ? slot->slot : MUSTER_SLOT_SPARE_WIRE,
+                         process->incarnation, MUSTER_EVIDENCE_CONNECTION_LOST, 0,
+                         "the connection to process %d was lost", process->process_id);
+    }
+    for (size_t i = 0; i < core->launcher_count; i++) {
+        muster_core_launcher *launcher = &core->launchers[i];
+        if (launcher->connection == connection && !launcher->connection_lost) {
+            launcher->connection_lost = true;
+            launcher->connection_lost_ns = core->now_ns;
+        }
+    }
+    core->changed = true;
+}
+
+void muster_core_detector_pause(muster_core *core)
+{
+    int64_t paused_ns = core->now_ns - core->last_turn_ns;
+    muster_core_note(core, MUSTER_NOTE_NONE, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE, paused_ns,
+                     "the coordinator was paused for %lld ms; all timers start anew",
+                     (long long)(paused_ns / 1000000));
+    for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
+        muster_core_process *process = &core->slots[i].process;
+        process->heard_ns = core->now_ns;
+        process->connection_lost_ns = core->now_ns;
+        process->left_ns += paused_ns;
+        process->wait_seen_ns += paused_ns;
+        core->slots[i].start_deadline_ns += paused_ns;
+    }
+    for (size_t i = 0; i < core->spare_count; i++) {
+        core->spares[i].heard_ns = core->now_ns;
+        core->spares[i].connection_lost_ns = core->now_ns;
+    }
+    for (size_t i = 0; i < core->launcher_count; i++) {
+        core->launchers[i].heard_ns = core->now_ns;
+        core->launchers[i].connection_lost_ns = core->now_ns;
+    }
+    for (size_t i = 0; i < core->death_count; i++) {
+        core->deaths[i].verdict_ns += paused_ns;
+    }
+    for (size_t i = 0; i < core->accusation_count; i++) {
+        core->accusations[i].at_ns += paused_ns;
+    }
+    core->forming_since_ns += paused_ns;
+    core->revoked_since_ns += paused_ns;
+    core->connecting_since_ns += paused_ns;
+    core->adoption.since_ns += paused_ns;
+    core->changed = true;
+}
+
+static void detector_watch_slot(muster_core *core, muster_core_slot *slot)
+{
+    const muster_deadlines *deadlines = &core->policy.deadlines;
+    muster_core_process *process = &slot->process;
+    if (process->connection_lost &&
+        muster_core_passed(core, process->connection_lost_ns, deadlines->reconnect_ns)) {
+        muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_CONNECTION_LOST, -1);
+        return;
+    }
+    if (muster_core_passed(core, process->heard_ns, deadlines->silence_ns)) {
+        muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_SILENCE, -1);
+        return;
+    }
+    if (!process->suspected && muster_core_passed(core, process->heard_ns, deadlines->suspect_ns)) {
+        process->suspected = true;
+        muster_core_note(core, MUSTER_NOTE_SUSPECTED, slot->slot, process->incarnation,
+                         MUSTER_EVIDENCE_SILENCE, core->now_ns - process->heard_ns,
+                         "slot %d has been silent for %lld ms", slot->slot,
+                         (long long)((core->now_ns - process->heard_ns) / 1000000));
+    }
+}
+
+void muster_core_detector_turn(muster_core *core)
+{
+    const muster_deadlines *deadlines = &core->policy.deadlines;
+    if (core->adoption.epoch != 0) {
+        return; /* nobody is judged before a majority has come */
+    }
+    for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
+        if (core->state != MUSTER_CORE_ENDED && muster_core_members_live(&core->slots[i])) {
+            detector_watch_slot(core, &core->slots[i]);
+        }
+    }
+    for (size_t i = 0; i < core->spare_count;) {
+        muster_core_process *spare = &core->spares[i];
+        bool lost = spare->connection_lost &&
+                    muster_core_passed(core, spare->connection_lost_ns, deadlines->reconnect_ns);
+        if (lost || muster_core_passed(core, spare->heard_ns, deadlines->silence_ns)) {
+            muster_core_note(core, MUSTER_NOTE_LEFT, MUSTER_SLOT_SPARE_WIRE, 0,
+                             lost ? MUSTER_EVIDENCE_CONNECTION_LOST : MUSTER_EVIDENCE_SILENCE,
+                             spare->process_id, "a spare was lost (process %d)", spare->process_id);
+            muster_core_spare_remove(core, spare);
+        } else {
+            i++;
+        }
+    }
+}

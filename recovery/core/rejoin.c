@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranks that come back. A coordinator that was restarted from its journal knows its members and only
+ * meets them again. One whose journal is lost or old believes the ranks: it adopts the highest epoch
+ * that they report once a majority of that membership has come, and judges nobody before. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/core_state.h"
+
+bool muster_core_term_meet(muster_core *core, uint64_t term)
+{
+    if (term <= core->term) {
+        return true;
+    }
+    if (core->state == MUSTER_CORE_FORMING) {
+        /* We knew less than the ranks: they would refuse our lower term. */
+        core->term = term + 1;
+        core->persist_due = true;
+        muster_core_note(core, MUSTER_NOTE_TERM, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
+                         (int64_t)core->term,
+                         "the ranks have seen term %llu; this coordinator goes on as term %llu",
+                         (unsigned long long)term, (unsigned long long)core->term);
+        return true;
+    }
+    muster_core_note(core, MUSTER_NOTE_TERM, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
+                     (int64_t)term, "another coordinator serves this job in term %llu",
+                     (unsigned long long)term);
+    muster_core_end(core, MUSTER_ERR_FENCED);
+    return false;
+}
+
+/* ---- adoption ---- */
+
+static void adoption_clear(muster_core_adoption *adoption)
+{
+    free(adoption->members);
+    memset(adoption, 0, sizeof *adoption);
+}
+
+static void adoption_report(muster_core *core, const muster_message *message)
+{
+    muster_core_adoption *adoption = &core->adoption;
+    if (message->epoch > adoption->epoch) {
+        adoption_clear(adoption);
+        adoption->epoch = message->epoch;
+        adoption->since_ns = core->now_ns;
+        adoption->member_count = message->u.join.member_count;
+        adoption->members =
+            muster_core_memory(calloc((size_t)adoption->member_count, sizeof *adoption->members));
+        memcpy(adoption->members, message->u.join.members,
+               (size_t)adoption->member_count * sizeof *adoption->members);
+    }
+    if (message->epoch == adoption->epoch) {
+        adoption->revoked = adoption->revoked || message->u.join.revoked;
+    }
+}
+
+/* Is each of the report's members a slot of ours, once, ascending, and the sender among them? */
+static bool adoption_plausible(const muster_core *core, const muster_message *message)
+{
+    bool sender_there = false;
+    int32_t last = -1;
+    for (int32_t i = 0; i < message->u.join.member_count; i++) {
+        const muster_member *member = &message->u.join.members[i];
+        if (member->slot <= last || member->slot >= core->policy.slot_count ||
+            member->incarnation > MUSTER_CORE_INCARNATION_MAX) {
+            return false;
+        }
+        last = member->slot;
+        sender_there = sender_there || (member->slot == message->slot &&
+                                        member->incarnation == message->incarnation);
+    }
+    return sender_there;
+}
+
+static int32_t adoption_come(muster_core *core)
+{
+    int32_t come = 0;
+    for (int32_t i = 0; i < core->adoption.member_count; i++) {
+        const muster_member *member = &core->adoption.members[i];
+        const muster_core_slot *slot = &core->slots[member->slot];
+        come += slot->seat == MUSTER_CORE_SEAT_FILLED &&
+                slot->process.incarnation == member->incarnation && slot->process.connection != 0 &&
+                !slot->process.connection_lost;
+    }
+    return come;
+}
+
+/* The epoch is ours now. Members that have not come are expected within the reconnect deadline. */
+static void adoption_take(muster_core *core)
+{
+    muster_core_adoption *adoption = &core->adoption;
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        core->slots[i].member = false;
+    }
+    for (int32_t i = 0; i < adoption->member_count; i++) {
+        const muster_member *member = &adoption->members[i];
+        muster_core_slot *slot = &core->slots[member->slot];
+        if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
+            slot->process.incarnation != member->incarnation) {
+            muster_core_members_empty(
+                slot); /* one we remembered, or a newcomer: it will join again */
+        }
+        if (slot->seat != MUSTER_CORE_SEAT_FILLED) {
+            muster_core_process process;
+            memset(&process, 0, sizeof process);
+            process.incarnation = member->incarnation;
+            process.process_id = member->process_id;
+            process.host = member->host;
+            process.blob = member->blob;
+            process.heard_ns = core->now_ns;
+            process.connection_lost = true;
+            process.expected = true;
+            process.connection_lost_ns = core->now_ns;
+            slot->seat = MUSTER_CORE_SEAT_OPEN;
+            slot->fence = 0;
+            muster_core_members_fill(core, slot, &process);
+        }
+        slot->member = true;
+    }
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        muster_core_slot *slot = &core->slots[i];
+        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_OPEN) {
+            slot->seat = MUSTER_CORE_SEAT_RETIRED; /* an earlier epoch went on without it */
+        }
+    }
+    core->epoch = adoption->epoch;
+    core->kind = 0;
+    free(core->members);
+    core->members = adoption->members;
+    core->member_count = adoption->member_count;
+    adoption->members = NULL;
+    core->death_count = 0;
+    muster_core_restore_point_clear(core);
+    muster_core_past_add(core);
+    bool revoked = adoption->revoked;
+    adoption_clear(adoption);
+    muster_core_note(core, MUSTER_NOTE_TERM, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
+                     (int64_t)core->term, "epoch %llu was taken over from the ranks",
+                     (unsigned long long)core->epoch);
+    muster_core_state_move(core, MUSTER_CORE_RUNNING);
+    if (revoked) {
+        muster_core_verdict_revoke(core);
+    }
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        muster_core_members_tell(core, &core->slots[i]);
+    }
+}
+
+void muster_core_adoption_turn(muster_core *core)
+{
+    if (core->adoption.epoch == 0) {
+        return;
+    }
+    int32_t come = adoption_come(core);
+    if (come * 2 > core->adoption.member_count) {
+        adoption_take(core);
+        return;
+    }
+    if (muster_core_passed(core, core->adoption.since_ns, core->policy.deadlines.join_ns)) {
+        muster_core_give_up(core, MUSTER_ERR_GAVE_UP,
+                            "this coordinator lost its journal, and only %d of the %d members of "
+                            "epoch %llu came back: no majority",
+                            come, core->adoption.member_count,
+                            (unsigned long long)core->adoption.epoch);
+    }
+}
+
+/* ---- one rank comes back ---- */
+
+/* True when it was dealt with; false where it is to be treated as a newcomer. */
+bool muster_core_rejoin(muster_core *core, muster_connection connection,
+                        const muster_message *message)
+{
+    muster_core_slot *slot = &core->slots[message->slot];
+    if (message->incarnation == UINT32_MAX) {
+        return false;
+    }
+    if (message->epoch > core->epoch) {
+        if (!adoption_plausible(core, message)) {
+            muster_core_refuse(core, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
+                               "rejoin: the members of epoch %llu do not fit a job of %d slots",
+                               (unsigned long long)message->epoch, core->policy.slot_count);
+            return true;
+        }
+        adoption_report(core, message);
+        /* What we remember of this slot is older than what the rank knows. */
+        if (slot->seat != MUSTER_CORE_SEAT_FILLED ||
+            slot->process.incarnation != message->incarnation) {
+            if (message->incarnation < slot->fence) {
+                slot->fence = message->incarnation;
+            }
+            muster_core_members_empty(slot);
+            muster_core_process process;
+            memset(&process, 0, sizeof process);
+            process.incarnation = message->incarnation;
+            process.process_id = message->u.join.process_id;
+            process.host = message->u.join.host;
+            process.blob = message->u.join.blob;
+            muster_core_members_fill(core, slot, &process);
+        }
+        slot->process.connection = connection;
+        slot->process.connection_lost = false;
+        slot->process.expected = false;
+        slot->process.heard_ns = core->now_ns;
+        muster_core_members_welcome(core, connection, slot->slot, message->incarnation);
+        core->changed = true;
+        return true;
+    }
+    if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
+        slot->process.incarnation == message->incarnation) {
+        (void)muster_core_detector_hear(core, slot, connection);
+        slot->process.expected = false;
+        slot->process.blob = message->u.join.blob;
+        muster_core_members_welcome(core, connection, slot->slot, message->incarnation);
+        bool same_epoch = slot->member && message->epoch == core->epoch;
+        if (same_epoch && message->u.join.revoked &&
+            (core->state == MUSTER_CORE_RUNNING || core->state == MUSTER_CORE_CONNECTING)) {
+            muster_core_verdict_revoke(core); /* it has stopped calling; the others must hear */
+            return true;
+        }
+        muster_core_members_tell(core, slot);
+        return true;
+    }
+    muster_core_refuse(core, connection, message, MUSTER_ERR_FENCED,
+                       "incarnation %u of slot %d was of epoch %llu and is fenced; the job is in "
+                       "epoch %llu",
+                       message->incarnation, slot->slot, (unsigned long long)message->epoch,
+                       (unsigned long long)core->epoch);
+    return true;
+}

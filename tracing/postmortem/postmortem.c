@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tracing/postmortem/postmortem.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "tracing/postmortem/analysis.h"
+#include "tracing/postmortem/note_reader.h"
+#include "tracing/postmortem/print.h"
+#include "tracing/postmortem/trace_reader.h"
+
+#define EXIT_FOUND 0
+#define EXIT_USAGE 1
+#define EXIT_NOTHING 2
+
+static void postmortem_usage(FILE *file)
+{
+    fprintf(file,
+            "usage: muster postmortem [--json] DIR\n"
+            "Says what the traces in DIR (of `muster run --trace DIR`) tell: who was lost, in\n"
+            "which batch the others stood, how long each step of the recovery took, and what\n"
+            "was not recorded.\n"
+            "exit code: 0 findings were printed, 1 usage, 2 DIR is missing, empty or damaged\n");
+}
+
+static muster_status postmortem_read(const char *directory, muster_records *records,
+                                     muster_error *error)
+{
+    struct stat about;
+    if (stat(directory, &about) != 0)
+        return muster_error_set_errno(error, errno, directory);
+    if (!S_ISDIR(about.st_mode))
+        return muster_error_set_errno(error, ENOTDIR, directory);
+    muster_status status = muster_note_reader_read(directory, records, error);
+    if (status == MUSTER_OK)
+        status = muster_trace_reader_read(directory, records, error);
+    if (status != MUSTER_OK)
+        return status;
+    if (records->note_count > 0 || records->event_count > 0)
+        return MUSTER_OK;
+    if (records->damaged_lines > 0)
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0,
+                                records->damaged_lines,
+                                "%s/events.jsonl is damaged: none of its %lld lines can be read, "
+                                "and there are no traces",
+                                directory, (long long)records->damaged_lines);
+    if (records->snapshot_count > 0)
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+                                "%s: none of its %zu snapshots has an event of Muster: %s",
+                                directory, records->snapshot_count,
+                                records->snapshots[0].damage[0] != '\0'
+                                    ? records->snapshots[0].damage
+                                    : "they are empty");
+    return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+                            "%s holds neither events.jsonl with an event nor traces: name the "
+                            "directory given to `muster run --trace`",
+                            directory);
+}
+
+static int postmortem_report(const char *directory, bool json)
+{
+    muster_records records;
+    muster_findings findings;
+    muster_error error;
+    muster_error_init(&error);
+    muster_records_init(&records);
+    memset(&findings, 0, sizeof findings);
+    muster_status status = postmortem_read(directory, &records, &error);
+    if (status == MUSTER_OK) {
+        muster_records_sort(&records);
+        status = muster_analysis_run(&records, &findings, &error);
+    }
+    if (status == MUSTER_OK && json)
+        status = muster_print_json(stdout, directory, &records, &findings, &error);
+    else if (status == MUSTER_OK)
+        muster_print_text(stdout, directory, &records, &findings);
+    if (status != MUSTER_OK)
+        fprintf(stderr, "muster postmortem: %s\n", error.message);
+    muster_findings_clean_up(&findings);
+    muster_records_clean_up(&records);
+    return status == MUSTER_OK ? EXIT_FOUND : EXIT_NOTHING;
+}
+
+int muster_postmortem_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    bool json = false;
+    optind = 1;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'h') {
+            postmortem_usage(stdout);
+            return EXIT_FOUND;
+        }
+        if (option != 'j') {
+            postmortem_usage(stderr);
+            return EXIT_USAGE;
+        }
+        json = true;
+    }
+    if (argc - optind != 1) {
+        postmortem_usage(stderr);
+        return EXIT_USAGE;
+    }
+    return postmortem_report(argv[optind], json);
+}
