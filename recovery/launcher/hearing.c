@@ -149,6 +149,12 @@ static void hearing_say_note(muster_launcher *launcher, const muster_note *note)
 static void hearing_note(muster_launcher *launcher, const muster_note *note)
 {
     muster_rank *rank = muster_rank_find(launcher, note->slot, note->incarnation);
+    if (note->kind == MUSTER_NOTE_AGREED && note->slot >= 0) {
+        muster_ending_retired(launcher, note->slot); /* said anew, after we were away */
+        return;
+    }
+    if (rank != NULL && rank->left && note->kind == MUSTER_NOTE_LEFT)
+        return; /* this one, too */
     muster_archive_note(launcher, note);
     hearing_say_note(launcher, note);
     if (rank != NULL && note->kind == MUSTER_NOTE_JOINED)
