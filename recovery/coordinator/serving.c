@@ -13,6 +13,8 @@
 
 /* Messages taken in one turn: more wait in the socket, so that deadlines are looked at in between. */
 #define SERVING_MESSAGES_A_TURN 512
+/* Longer than a launcher takes to find a restarted coordinator. */
+#define SERVING_ENDED_KEPT_NS ((int64_t)10000000000)
 
 static void serving_fail(muster_coordinator *coordinator, muster_status status,
                          const muster_error *detail, const char *what)
@@ -140,11 +142,12 @@ static bool serving_persist(muster_coordinator *coordinator, const muster_hosted
     return false;
 }
 
-static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job)
+static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job, int64_t now_ns)
 {
     muster_error error;
     muster_error_init(&error);
     job->ended = true;
+    job->ended_ns = now_ns;
     muster_status status = muster_journal_remove(&coordinator->journal, job->job, &error);
     if (status != MUSTER_OK)
         serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
@@ -168,7 +171,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             serving_persist(coordinator, job);
             break;
         case MUSTER_CORE_END:
-            serving_end(coordinator, job);
+            serving_end(coordinator, job, now_ns);
             break;
         }
     }
@@ -370,12 +373,15 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
     }
 }
 
-/* Jobs that are over and that nobody asks for any more. */
-static void serving_forget_ended(muster_coordinator *coordinator)
+/* Jobs that are over and that nobody asks for any more. One of the journal may have a launcher that
+ * has yet to come back: forgotten, it would be a new job to it, whose ranks are all dead. */
+static void serving_forget_ended(muster_coordinator *coordinator, int64_t now_ns)
 {
     for (size_t i = 0; i < coordinator->jobs.count;) {
         const muster_hosted_job *job = coordinator->jobs.items[i];
-        if (job->ended && !serving_has_peers(coordinator, job->job))
+        bool awaited =
+            job->restored && job->note_count > 0 && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
+        if (job->ended && !awaited && !serving_has_peers(coordinator, job->job))
             muster_jobs_remove(&coordinator->jobs, job->job);
         else
             i++;
@@ -409,7 +415,7 @@ void muster_serving_turn(muster_coordinator *coordinator)
     serving_tick(coordinator, now_ns);
     /* Sends of the ticks may have failed. */
     serving_lose(coordinator, now_ns);
-    serving_forget_ended(coordinator);
+    serving_forget_ended(coordinator, now_ns);
 }
 
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)
@@ -432,6 +438,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
             return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                     "no memory for the jobs of the journal");
         job->deadline_ns = 0; /* the first turn asks the core */
+        job->restored = true;
         coordinator->term_taken = true;
     }
     return muster_error_set_ok(error);
