@@ -284,7 +284,8 @@ static void without_a_daemon_everything_works_untraced_and_says_so(void **state)
     char directory[64];
     char line[256];
     traced_directory_make(directory);
-    char *path = strdup(getenv("PATH"));
+    const char *path_before = getenv("PATH");
+    char *path = strdup(path_before != NULL ? path_before : "/usr/bin:/bin");
     muster_session_set *set = NULL;
     muster_error error;
     setenv("PATH", directory, 1); /* no lttng-sessiond there */

@@ -72,6 +72,7 @@ struct muster_session_set {
     int holders;   /* the owner and the worker: the last one out frees */
     bool given_up; /* the daemon did not answer in time once */
     int32_t failed_count;
+    uint64_t done_count; /* requests that the worker has been through */
     muster_error first_failure;
 
     /* worker only */
@@ -241,6 +242,7 @@ static void *session_worker(void *context)
         muster_status status = session_do(set, request);
 
         pthread_mutex_lock(&set->mutex);
+        set->done_count++;
         request->status = status;
         closed = request->kind == SESSION_CLOSE ||
                  (request->kind == SESSION_OPEN && status != MUSTER_OK);
@@ -250,8 +252,8 @@ static void *session_worker(void *context)
             free(request);
         } else {
             request->done = true;
-            pthread_cond_broadcast(&set->changed);
         }
+        pthread_cond_broadcast(&set->changed);
     }
     if (!closed) {
         /* Given up while a call hung, and the call came back after all: leave nothing behind. */
@@ -305,15 +307,21 @@ static muster_status session_given_up(muster_session_set *set, muster_error *err
                             (long long)(set->call_timeout_ns / 1000000));
 }
 
-/* Queues and waits. On a timeout the set is given up and the request stays the worker's. */
+static struct timespec session_deadline(const muster_session_set *set)
+{
+    int64_t deadline_ns = session_now_ns() + set->call_timeout_ns;
+    return (struct timespec){.tv_sec = deadline_ns / 1000000000,
+                             .tv_nsec = deadline_ns % 1000000000};
+}
+
+/* Queues and waits: for a close as long as the worker gets on with what was asked for before. On a
+ * timeout the set is given up and the request stays the worker's. */
 static muster_status session_await(muster_session_set *set, session_request *request,
                                    muster_error *error)
 {
     if (request == NULL)
         return muster_error_set_errno(error, ENOMEM, "a request to the session worker");
-    int64_t deadline_ns = session_now_ns() + set->call_timeout_ns;
-    struct timespec deadline = {.tv_sec = deadline_ns / 1000000000,
-                                .tv_nsec = deadline_ns % 1000000000};
+    struct timespec deadline = session_deadline(set);
     muster_status status;
     pthread_mutex_lock(&set->mutex);
     if (set->given_up) {
@@ -322,9 +330,16 @@ static muster_status session_await(muster_session_set *set, session_request *req
     } else {
         request->awaited = true;
         session_queue(set, request);
+        uint64_t done_count = set->done_count;
         int code = 0;
-        while (!request->done && code == 0)
+        while (!request->done && code == 0) {
             code = pthread_cond_timedwait(&set->changed, &set->mutex, &deadline);
+            if (request->kind == SESSION_CLOSE && set->done_count != done_count) {
+                done_count = set->done_count;
+                deadline = session_deadline(set);
+                code = 0;
+            }
+        }
         if (request->done) {
             status = request->status;
             if (error != NULL)
