@@ -181,7 +181,7 @@ muster_status muster_daemon_acquire(muster_place *place, int64_t deadline_ns, mu
                                 "another launcher holds %s and does not let go: see who it is "
                                 "with fuser",
                                 place->path);
-    muster_status status = muster_place_join(place, error);
+    muster_status status = place->own_lock >= 0 ? MUSTER_OK : muster_place_join(place, error);
     if (status == MUSTER_OK && !muster_recording_daemon_alive())
         status = daemon_start(place, deadline_ns, error);
     if (status == MUSTER_OK) {
