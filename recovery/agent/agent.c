@@ -421,6 +421,11 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
     }
     pthread_mutex_lock(&agent->mutex);
     agent->blob = *blob;
+    /* Later epochs that were revoked before this rank heard of them: it is in none of them. */
+    if (atomic_load(&agent->revoked_epoch) > quiet.epoch &&
+        atomic_load(&agent->epoch) <= quiet.epoch) {
+        quiet.epoch = atomic_load(&agent->revoked_epoch);
+    }
     (void)muster_outbox_put(&agent->outbox, &quiet);
     pthread_mutex_unlock(&agent->mutex);
     muster_agent_nudge(agent);

@@ -121,17 +121,35 @@ static void agent_add_deaths(muster_agent *agent, uint64_t epoch, const muster_d
     }
 }
 
+/* An epoch whose AGREED did not come through is revoked: this rank was never in it, and is quiet as
+ * soon as it is quiet in its own. Without this the coordinator would wait for a QUIET of that epoch,
+ * and take this rank for lost at the end of the rebuild. */
+static void agent_quiet_unentered(muster_agent *agent, uint64_t epoch)
+{
+    uint64_t current = atomic_load(&agent->epoch);
+    muster_outbox_entry *quiet = muster_outbox_find(&agent->outbox, MUSTER_MESSAGE_QUIET);
+    if (quiet) {
+        quiet->message.epoch = epoch > current ? epoch : current;
+        quiet->sent = false; /* a REVOKE said again: our answer to it may not have been heard */
+        return;
+    }
+    if (current == 0) {
+        /* A newcomer's working thread waits in its join, and holds nothing. */
+        muster_message message = muster_agent_header(agent, MUSTER_MESSAGE_QUIET);
+        message.epoch = epoch;
+        message.u.quiet.blob = agent->blob;
+        (void)muster_outbox_put(&agent->outbox, &message); /* no memory: the next REVOKE */
+    }
+}
+
 static bool hear_revoke(muster_agent *agent, const muster_message *message)
 {
     const muster_death *deaths = message->u.revoke.deaths;
     int32_t death_count = message->u.revoke.death_count;
     agent_add_deaths(agent, message->epoch, deaths, death_count);
     muster_outbox_revoked(&agent->outbox, message->epoch, deaths, death_count);
-    muster_outbox_entry *quiet = muster_outbox_find(&agent->outbox, MUSTER_MESSAGE_QUIET);
-    if (quiet) {
-        quiet->sent = false; /* a REVOKE said again: our answer to it may not have been heard */
-    }
     agent_raise_revoked(agent, message->epoch);
+    agent_quiet_unentered(agent, message->epoch);
     for (int32_t i = 0; i < death_count; i++) {
         if (agent_is_self(agent, deaths[i].slot, deaths[i].incarnation)) {
             char text[MUSTER_NOTE_TEXT_BYTES];

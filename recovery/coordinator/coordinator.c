@@ -23,11 +23,11 @@
 #define COORDINATOR_QUEUE_MESSAGES 1000
 #define COORDINATOR_BACKLOG 4096
 
-static int64_t coordinator_clock_ns(clockid_t clock)
+static uint64_t coordinator_wall_ms(void)
 {
     struct timespec now;
-    clock_gettime(clock, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 void muster_coordinator_options_init(muster_coordinator_options *options)
@@ -97,7 +97,6 @@ static void coordinator_open_tracer(muster_coordinator *coordinator)
 static muster_status coordinator_set_up(muster_coordinator *coordinator, muster_error *error)
 {
     const muster_coordinator_options *options = &coordinator->options;
-    uint64_t wall_ms = (uint64_t)(coordinator_clock_ns(CLOCK_REALTIME) / NS_PER_MS);
     muster_status status = muster_endpoint_check(options->endpoint, true, error);
     if (status == MUSTER_OK)
         status = muster_policy_check(&options->policy, error);
@@ -113,7 +112,8 @@ static muster_status coordinator_set_up(muster_coordinator *coordinator, muster_
     /* The journal before the bind: nobody is served under an old term. Its floor is the wall clock,
      * so that a coordinator that lost its journal still comes with a higher term. */
     if (status == MUSTER_OK)
-        status = muster_journal_open(&coordinator->journal, options->journal, wall_ms, error);
+        status = muster_journal_open(&coordinator->journal, options->journal,
+                                     options->journal_no_sync, coordinator_wall_ms(), error);
     if (status == MUSTER_OK) {
         coordinator->term = coordinator->journal.content.term;
         status = muster_serving_restore(coordinator, error);
@@ -172,14 +172,14 @@ muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_e
     };
     const int item_count = coordinator->options.stop_fd >= 0 ? 4 : 3;
     for (;;) {
-        int64_t now_ns = coordinator_clock_ns(CLOCK_MONOTONIC);
-        muster_serving_turn(coordinator, now_ns);
+        muster_serving_turn(coordinator);
         if (coordinator->failure.status != MUSTER_OK) {
             if (error != NULL)
                 *error = coordinator->failure;
             return coordinator->failure.status;
         }
-        if (zmq_poll(items, item_count, coordinator_sleep_ms(coordinator, now_ns)) < 0 &&
+        if (zmq_poll(items, item_count,
+                     coordinator_sleep_ms(coordinator, muster_serving_clock_ns())) < 0 &&
             zmq_errno() != EINTR)
             return muster_error_set_errno(error, zmq_errno(), "waiting for messages");
         if (items[2].revents != 0 || (item_count == 4 && items[3].revents != 0))

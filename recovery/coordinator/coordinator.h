@@ -21,7 +21,9 @@ typedef struct muster_coordinator muster_coordinator;
 typedef struct muster_coordinator_options {
     const char *endpoint; /* to bind; "tcp://127.0.0.1:*" takes a free port */
     const char *journal;  /* file, or NULL: terms from the wall clock, nothing survives a restart */
-    const char *events;   /* file for notes as JSON lines, appended, or NULL */
+    bool
+        journal_no_sync; /* the journal outlives this process, not the machine: no waiting for disks */
+    const char *events; /* file for notes as JSON lines, appended, or NULL */
     muster_policy
         policy;  /* of jobs that are not brought by a launcher; slot_count 0: by the JOIN */
     bool trace;  /* recovery events through the trace facade */

@@ -29,6 +29,7 @@ typedef struct coordinator_command {
 enum {
     COORDINATOR_OPTION_BIND = 1000,
     COORDINATOR_OPTION_JOURNAL,
+    COORDINATOR_OPTION_NO_SYNC,
     COORDINATOR_OPTION_EVENTS,
     COORDINATOR_OPTION_READY_FD,
     COORDINATOR_OPTION_PARENT_DEATH,
@@ -40,6 +41,7 @@ enum {
 static const struct option coordinator_options[] = {
     {"bind", required_argument, NULL, COORDINATOR_OPTION_BIND},
     {"journal", required_argument, NULL, COORDINATOR_OPTION_JOURNAL},
+    {"journal-no-sync", no_argument, NULL, COORDINATOR_OPTION_NO_SYNC},
     {"events", required_argument, NULL, COORDINATOR_OPTION_EVENTS},
     {"ready-fd", required_argument, NULL, COORDINATOR_OPTION_READY_FD},
     {"parent-death", no_argument, NULL, COORDINATOR_OPTION_PARENT_DEATH},
@@ -54,6 +56,7 @@ static void coordinator_print_help(void)
            "Keeps the membership of jobs: hears their ranks, gives verdicts, forms epochs.\n\n"
            "  --bind ENDPOINT              tcp://HOST:PORT, tcp://*:*, or ipc://PATH\n"
            "  --journal FILE               what must survive a restart; made where missing\n"
+           "  --journal-no-sync            it need not outlive the machine: wait for no disk\n"
            "  --events FILE                append what happens, as JSON lines\n"
            "  --trace                      record what happens with LTTng\n"
            "  --ready-fd N                 write the bound endpoint and a newline to descriptor N\n"
@@ -81,6 +84,9 @@ static bool coordinator_take_option(coordinator_command *command, int option, co
         return true;
     case COORDINATOR_OPTION_JOURNAL:
         command->options.journal = value;
+        return true;
+    case COORDINATOR_OPTION_NO_SYNC:
+        command->options.journal_no_sync = true;
         return true;
     case COORDINATOR_OPTION_EVENTS:
         command->options.events = value;

@@ -55,6 +55,7 @@ void muster_jobs_remove(muster_jobs *jobs, uint64_t job)
         if (jobs->items[i]->job != job)
             continue;
         muster_core_free(jobs->items[i]->core);
+        muster_hosted_job_drop_notes(jobs->items[i]);
         free(jobs->items[i]);
         jobs->items[i] = jobs->items[--jobs->count];
         return;
@@ -69,6 +70,26 @@ int64_t muster_jobs_deadline(const muster_jobs *jobs)
             earliest_ns = jobs->items[i]->deadline_ns;
     }
     return earliest_ns;
+}
+
+void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note)
+{
+    if (job->notes == NULL)
+        job->notes = calloc(MUSTER_HOSTED_NOTES_MAX, sizeof *job->notes);
+    if (job->notes == NULL)
+        return;
+    if (job->note_count == MUSTER_HOSTED_NOTES_MAX) {
+        job->note_count--;
+        memmove(job->notes, job->notes + 1, job->note_count * sizeof *job->notes);
+    }
+    job->notes[job->note_count++] = *note;
+}
+
+void muster_hosted_job_drop_notes(muster_hosted_job *job)
+{
+    free(job->notes);
+    job->notes = NULL;
+    job->note_count = 0;
 }
 
 void muster_jobs_clean_up(muster_jobs *jobs)

@@ -8,13 +8,21 @@
 #include "core/core.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
+/* A verdict and a rebuild of some hundred ranks; older ones give way. */
+#define MUSTER_HOSTED_NOTES_MAX 1024
 
 typedef struct muster_hosted_job {
     uint64_t job;
     char name[MUSTER_NAME_BYTES]; /* the hash in hexadecimal until a launcher says the name */
     muster_core *core;            /* owned */
     int64_t deadline_ns;          /* of the core; INT64_MAX: none */
-    bool ended;                   /* answers those who still ask, then goes */
+    /* Notes that no launcher was there to hear: for the next one that joins. After a restart the
+     * ranks may be back first, and a verdict fall, before the launcher is. */
+    muster_note *notes;
+    size_t note_count;
+    bool restored;    /* from the journal */
+    bool ended;       /* answers those who still ask, then goes */
+    int64_t ended_ns; /* since when */
 } muster_hosted_job;
 
 typedef struct muster_jobs {
@@ -30,6 +38,9 @@ muster_hosted_job *muster_jobs_add(muster_jobs *jobs, uint64_t job, const char *
 void muster_jobs_remove(muster_jobs *jobs, uint64_t job);
 /* The earliest deadline, INT64_MAX for none. */
 int64_t muster_jobs_deadline(const muster_jobs *jobs);
+/* Keeps one for the next launcher; dropped where memory ran out. */
+void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note);
+void muster_hosted_job_drop_notes(muster_hosted_job *job);
 void muster_jobs_clean_up(muster_jobs *jobs);
 
 #endif

@@ -72,9 +72,9 @@ static muster_status journal_write(muster_journal *journal, muster_error *error)
         return journal_no_memory(error);
     int fd = open(journal->temporary_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
                   S_IRUSR | S_IWUSR);
-    bool written = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-                   journal_write_all(fd, bytes, byte_count) && fsync(fd) == 0 &&
-                   rename(journal->temporary_path, journal->path) == 0;
+    bool written =
+        fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && journal_write_all(fd, bytes, byte_count) &&
+        (journal->no_sync || fsync(fd) == 0) && rename(journal->temporary_path, journal->path) == 0;
     free(bytes);
     if (!written) {
         muster_status status = journal_failed(journal, "written", error);
@@ -86,7 +86,7 @@ static muster_status journal_write(muster_journal *journal, muster_error *error)
     }
     close(journal->fd);
     journal->fd = fd;
-    if (!journal_sync_folder(journal->folder))
+    if (!journal->no_sync && !journal_sync_folder(journal->folder))
         return journal_failed(journal, "made durable", error);
     return muster_error_set_ok(error);
 }
@@ -165,10 +165,11 @@ static bool journal_paths(muster_journal *journal, const char *path)
     return journal->path != NULL && journal->folder != NULL && journal->temporary_path != NULL;
 }
 
-muster_status muster_journal_open(muster_journal *journal, const char *path, uint64_t term_floor,
-                                  muster_error *error)
+muster_status muster_journal_open(muster_journal *journal, const char *path, bool no_sync,
+                                  uint64_t term_floor, muster_error *error)
 {
     memset(journal, 0, sizeof *journal);
+    journal->no_sync = no_sync;
     journal->fd = -1;
     journal->content.term = term_floor;
     if (path == NULL)

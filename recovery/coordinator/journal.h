@@ -12,16 +12,18 @@ typedef struct muster_journal {
     char *path; /* NULL: nothing is kept */
     char *temporary_path;
     char *folder;
-    int fd; /* holds the lock */
+    int fd;       /* holds the lock */
+    bool no_sync; /* need not outlive the machine */
     muster_journal_content content;
 } muster_journal;
 
-/* Locks, reads, and writes a term that is higher than the one read and at least term_floor. path
+/* no_sync: what is written outlives the process, but perhaps not the machine.
+ * Locks, reads, and writes a term that is higher than the one read and at least term_floor. path
  * NULL: nothing is kept, the term is term_floor. An empty file is a new journal.
  * MUSTER_ERR_ENVIRONMENT: held by another coordinator, or damaged (the sentence names offset and
  * field); MUSTER_ERR_SYSTEM names the path; MUSTER_ERR_NO_MEMORY. */
-muster_status muster_journal_open(muster_journal *journal, const char *path, uint64_t term_floor,
-                                  muster_error *error);
+muster_status muster_journal_open(muster_journal *journal, const char *path, bool no_sync,
+                                  uint64_t term_floor, muster_error *error);
 
 /* The next term. Durable on MUSTER_OK. */
 muster_status muster_journal_raise_term(muster_journal *journal, muster_error *error);

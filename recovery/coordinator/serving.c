@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <zmq.h>
 
 #include "base/error.h"
@@ -12,6 +13,8 @@
 
 /* Messages taken in one turn: more wait in the socket, so that deadlines are looked at in between. */
 #define SERVING_MESSAGES_A_TURN 512
+/* Longer than a launcher takes to find a restarted coordinator. */
+#define SERVING_ENDED_KEPT_NS ((int64_t)10000000000)
 
 static void serving_fail(muster_coordinator *coordinator, muster_status status,
                          const muster_error *detail, const char *what)
@@ -68,9 +71,11 @@ static void serving_answer(muster_coordinator *coordinator, uint64_t connection,
     serving_send(coordinator, connection, &answer);
 }
 
-static void serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
+/* False: there is no launcher. */
+static bool serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
                                    const muster_note *note)
 {
+    bool told = false;
     muster_message message = {.type = MUSTER_MESSAGE_NOTE,
                               .job = job->job,
                               .term = muster_core_term(job->core),
@@ -80,12 +85,22 @@ static void serving_tell_launchers(muster_coordinator *coordinator, const muster
     message.u.note = *note;
     muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
     for (; peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
-        if (peer->launcher && peer->job == job->job)
+        if (peer->launcher && peer->job == job->job) {
             serving_send(coordinator, peer->connection, &message);
+            told = true;
+        }
     }
+    return told;
 }
 
-static void serving_note(muster_coordinator *coordinator, const muster_hosted_job *job,
+static void serving_tell_kept(muster_coordinator *coordinator, muster_hosted_job *job)
+{
+    for (size_t i = 0; i < job->note_count; i++)
+        serving_tell_launchers(coordinator, job, &job->notes[i]);
+    muster_hosted_job_drop_notes(job);
+}
+
+static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job,
                          const muster_note *note)
 {
     if (!muster_event_log_write(&coordinator->events, job->name, note) &&
@@ -98,7 +113,8 @@ static void serving_note(muster_coordinator *coordinator, const muster_hosted_jo
     coordinator->tracer.who.epoch = note->epoch;
     MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
                  note->incarnation, note->evidence, note->value);
-    serving_tell_launchers(coordinator, job, note);
+    if (!serving_tell_launchers(coordinator, job, note))
+        muster_hosted_job_keep_note(job, note);
     if (coordinator->options.on_note != NULL)
         coordinator->options.on_note(coordinator->options.on_note_context, job->job, note);
 }
@@ -126,11 +142,12 @@ static bool serving_persist(muster_coordinator *coordinator, const muster_hosted
     return false;
 }
 
-static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job)
+static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job, int64_t now_ns)
 {
     muster_error error;
     muster_error_init(&error);
     job->ended = true;
+    job->ended_ns = now_ns;
     muster_status status = muster_journal_remove(&coordinator->journal, job->job, &error);
     if (status != MUSTER_OK)
         serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
@@ -154,7 +171,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             serving_persist(coordinator, job);
             break;
         case MUSTER_CORE_END:
-            serving_end(coordinator, job);
+            serving_end(coordinator, job, now_ns);
             break;
         }
     }
@@ -265,8 +282,10 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
     if (job == NULL)
         return;
     peer->job = message->job;
-    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         peer->launcher = true;
+        serving_tell_kept(coordinator, job);
+    }
     if (message->type == MUSTER_MESSAGE_PONG)
         serving_trace_pong(coordinator, message, now_ns);
     const muster_core_event event = {
@@ -305,7 +324,7 @@ static void serving_drop_rest(muster_coordinator *coordinator, zmq_msg_t *last)
 }
 
 /* False when none waits. A message of other than two frames is dropped. */
-static bool serving_receive(muster_coordinator *coordinator, int64_t now_ns)
+static bool serving_receive(muster_coordinator *coordinator)
 {
     zmq_msg_t id;
     zmq_msg_t payload;
@@ -322,8 +341,9 @@ static bool serving_receive(muster_coordinator *coordinator, int64_t now_ns)
         muster_peer *peer =
             muster_peers_sender(coordinator->peers, zmq_msg_data(&id), zmq_msg_size(&id),
                                 zmq_msg_get(&payload, ZMQ_SRCFD));
+        /* Each message has its own time: the one before may have waited for the journal's disk. */
         if (peer != NULL)
-            serving_decode(coordinator, peer, &payload, now_ns);
+            serving_decode(coordinator, peer, &payload, muster_serving_clock_ns());
     }
     zmq_msg_close(&payload);
     zmq_msg_close(&id);
@@ -353,12 +373,15 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
     }
 }
 
-/* Jobs that are over and that nobody asks for any more. */
-static void serving_forget_ended(muster_coordinator *coordinator)
+/* Jobs that are over and that nobody asks for any more. One of the journal may have a launcher that
+ * has yet to come back: forgotten, it would be a new job to it, whose ranks are all dead. */
+static void serving_forget_ended(muster_coordinator *coordinator, int64_t now_ns)
 {
     for (size_t i = 0; i < coordinator->jobs.count;) {
         const muster_hosted_job *job = coordinator->jobs.items[i];
-        if (job->ended && !serving_has_peers(coordinator, job->job))
+        bool awaited =
+            job->restored && job->note_count > 0 && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
+        if (job->ended && !awaited && !serving_has_peers(coordinator, job->job))
             muster_jobs_remove(&coordinator->jobs, job->job);
         else
             i++;
@@ -374,17 +397,25 @@ static void serving_tick(muster_coordinator *coordinator, int64_t now_ns)
     }
 }
 
-void muster_serving_turn(muster_coordinator *coordinator, int64_t now_ns)
+int64_t muster_serving_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void muster_serving_turn(muster_coordinator *coordinator)
 {
     /* Messages before losses: what a process said before it died is heard first. */
-    for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator, now_ns); i++) {
+    for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator); i++) {
     }
     muster_peers_listen(coordinator->peers);
+    int64_t now_ns = muster_serving_clock_ns();
     serving_lose(coordinator, now_ns);
     serving_tick(coordinator, now_ns);
     /* Sends of the ticks may have failed. */
     serving_lose(coordinator, now_ns);
-    serving_forget_ended(coordinator);
+    serving_forget_ended(coordinator, now_ns);
 }
 
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)
@@ -407,6 +438,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
             return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                     "no memory for the jobs of the journal");
         job->deadline_ns = 0; /* the first turn asks the core */
+        job->restored = true;
         coordinator->term_taken = true;
     }
     return muster_error_set_ok(error);

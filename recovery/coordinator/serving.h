@@ -39,6 +39,7 @@ struct muster_coordinator {
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error);
 
 /* Everything that is to be done now. */
-void muster_serving_turn(muster_coordinator *coordinator, int64_t now_ns);
+void muster_serving_turn(muster_coordinator *coordinator);
+int64_t muster_serving_clock_ns(void);
 
 #endif

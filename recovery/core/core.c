@@ -74,19 +74,22 @@ static void core_evidence(muster_core *core, const muster_core_slot *from,
     }
 }
 
+/* The note carries the epoch that the rank resumed, which may be revoked again by now. */
 static void core_resumed(muster_core *core, const muster_core_slot *slot,
                          const muster_message *message)
 {
-    if (message->u.resumed.returned_ns) {
-        muster_core_note(core, MUSTER_NOTE_RESUMED, slot->slot, slot->process.incarnation,
-                         MUSTER_EVIDENCE_NONE, (int64_t)message->u.resumed.returned_ns,
-                         "slot %d goes on in epoch %llu", slot->slot,
-                         (unsigned long long)message->epoch);
-    }
-    if (message->u.resumed.first_batch_ns) {
-        muster_core_note(core, MUSTER_NOTE_FIRST_BATCH, slot->slot, slot->process.incarnation,
-                         MUSTER_EVIDENCE_NONE, (int64_t)message->u.resumed.first_batch_ns,
-                         "slot %d has completed its first batch", slot->slot);
+    const uint64_t times_ns[] = {message->u.resumed.returned_ns, message->u.resumed.first_batch_ns};
+    const uint32_t kinds[] = {MUSTER_NOTE_RESUMED, MUSTER_NOTE_FIRST_BATCH};
+    for (int i = 0; i < 2; i++) {
+        if (times_ns[i] == 0) {
+            continue;
+        }
+        muster_core_note(core, kinds[i], slot->slot, slot->process.incarnation,
+                         MUSTER_EVIDENCE_NONE, (int64_t)times_ns[i],
+                         i == 0 ? "slot %d goes on in epoch %llu"
+                                : "slot %d has completed its first batch of epoch %llu",
+                         slot->slot, (unsigned long long)message->epoch);
+        core->actions->items[core->actions->count - 1].message.u.note.epoch = message->epoch;
     }
 }
 

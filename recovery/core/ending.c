@@ -189,6 +189,13 @@ void muster_core_ending_answer(muster_core *core, muster_connection connection,
     }
     muster_status status =
         core->ended_status == MUSTER_OK ? MUSTER_ERR_GAVE_UP : core->ended_status;
+    bool of_launcher = message->type == MUSTER_MESSAGE_LAUNCHER_JOIN ||
+                       message->type == MUSTER_MESSAGE_LAUNCHER_HEARTBEAT ||
+                       message->type == MUSTER_MESSAGE_EXITED;
+    if (core->ended_status == MUSTER_OK && message->term != 0 && of_launcher) {
+        muster_core_launcher_ended(core, connection, message);
+        return;
+    }
     switch (message->type) {
     case MUSTER_MESSAGE_JOIN:
     case MUSTER_MESSAGE_LAUNCHER_JOIN:

@@ -64,18 +64,24 @@ void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
     start->u.process.wait_status = -1;
 }
 
+static void launcher_tell_assigned(muster_core *core, const muster_core_launcher *launcher,
+                                   const muster_core_slot *slot)
+{
+    if (!launcher_may_have(launcher, slot->slot, true, slot->process.host)) {
+        return;
+    }
+    muster_message *assigned =
+        muster_core_send(core, launcher->connection, MUSTER_MESSAGE_ASSIGNED);
+    assigned->slot = slot->slot;
+    assigned->incarnation = slot->process.incarnation;
+    assigned->u.process.process_id = slot->process.process_id;
+    assigned->u.process.wait_status = -1;
+}
+
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot)
 {
     for (size_t i = 0; i < core->launcher_count; i++) {
-        muster_core_launcher *launcher = &core->launchers[i];
-        if (launcher_may_have(launcher, slot->slot, true, slot->process.host)) {
-            muster_message *assigned =
-                muster_core_send(core, launcher->connection, MUSTER_MESSAGE_ASSIGNED);
-            assigned->slot = slot->slot;
-            assigned->incarnation = slot->process.incarnation;
-            assigned->u.process.process_id = slot->process.process_id;
-            assigned->u.process.wait_status = -1;
-        }
+        launcher_tell_assigned(core, &core->launchers[i], slot);
     }
 }
 
@@ -118,9 +124,43 @@ static bool launcher_policy_usable(muster_core *core, muster_connection connecti
     return true;
 }
 
+/* A note for one launcher alone: the others, the log and the trace have it already. */
+static void launcher_tell_note(muster_core *core, const muster_core_launcher *launcher,
+                               uint32_t kind, const muster_core_slot *slot)
+{
+    muster_message *message = muster_core_send(core, launcher->connection, MUSTER_MESSAGE_NOTE);
+    message->u.note.kind = kind;
+    message->u.note.time_ns = (uint64_t)core->now_ns;
+    message->u.note.epoch = core->epoch;
+    message->u.note.slot = slot->slot;
+    message->u.note.incarnation = slot->process.incarnation;
+}
+
+/* What became of its slots. What a coordinator said that was killed, or one said before this launcher
+ * had come back to it, is lost; without it a launcher would wait for ranks that left long ago. */
+static void launcher_tell_slots(muster_core *core, const muster_core_launcher *launcher)
+{
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        const muster_core_slot *slot = &core->slots[i];
+        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && launcher_owns(launcher, i)) {
+            launcher_tell_note(core, launcher, MUSTER_NOTE_AGREED, slot);
+        }
+        if (slot->seat != MUSTER_CORE_SEAT_FILLED) {
+            continue;
+        }
+        if (slot->process.from_spare) {
+            launcher_tell_assigned(core, launcher, slot);
+        }
+        if (slot->process.left && launcher_owns(launcher, i)) {
+            launcher_tell_note(core, launcher, MUSTER_NOTE_LEFT, slot);
+        }
+    }
+}
+
 /* What it should do, again: it may be new in the place of one that was told before. */
 static void launcher_tell(muster_core *core, const muster_core_launcher *launcher)
 {
+    launcher_tell_slots(core, launcher);
     for (size_t i = 0; i < core->death_count; i++) {
         const muster_core_death *death = &core->deaths[i];
         if (!death->death.proven_gone && launcher_owns(launcher, death->death.slot)) {
@@ -322,6 +362,21 @@ void muster_core_launcher_message(muster_core *core, muster_connection connectio
     default:
         return; /* a heartbeat */
     }
+}
+
+void muster_core_launcher_ended(muster_core *core, muster_connection connection,
+                                const muster_message *message)
+{
+    if (message->type != MUSTER_MESSAGE_LAUNCHER_JOIN) {
+        for (size_t i = 0; i < core->launcher_count; i++) {
+            if (core->launchers[i].connection == connection) {
+                return; /* it heard all of it */
+            }
+        }
+        muster_core_send(core, connection, MUSTER_MESSAGE_REJOIN);
+        return;
+    }
+    launcher_join(core, connection, message);
 }
 
 void muster_core_launcher_turn(muster_core *core)

@@ -78,7 +78,9 @@ void muster_core_members_fill(muster_core *core, muster_core_slot *slot,
     slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
     slot->start_tries = 0;
     core->changed = true;
-    core->persist_due = true;
+    if (core->state != MUSTER_CORE_FORMING) {
+        core->persist_due = true; /* a job that has not formed yet can begin anew */
+    }
 }
 
 void muster_core_process_clean_up(muster_core_process *process)

@@ -101,7 +101,7 @@ typedef struct muster_restore {
     X(GONE, 7, "gone") \
     X(ABANDONED, 8, "abandoned") \
     X(STARTING, 9, "starting a replacement") \
-    X(AGREED, 10, "agreed") \
+    X(AGREED, 10, "agreed") /* with a slot: that one is in no epoch any more */ \
     X(CONNECTED, 11, "connected") \
     X(ESTABLISHED, 12, "established") \
     X(RESUMED, 13, "resumed") /* value: ns at which rebuild or join returned on the rank */ \

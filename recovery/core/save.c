@@ -134,6 +134,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
         muster_stream_fail(stream, "an impossible number of slots");
         return;
     }
+    MUSTER_ASSERT(core->slots != NULL);
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         save_slot(stream, &core->slots[i]);
     }

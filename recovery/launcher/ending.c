@@ -17,6 +17,9 @@
 
 /* Nothing lives and the coordinator says nothing: longer than it takes to restart one. */
 #define ENDING_UNDECIDED_NS (15000 * NS_PER_MS)
+/* The same, and every last rank ended with code 0: the word that they left was lost with a coordinator
+ * that was killed, and its successor knows of no job. Longer than a leave takes. */
+#define ENDING_UNSAID_NS (3000 * NS_PER_MS)
 /* From SIGKILL for ranks to SIGKILL for keepers that are still there. */
 #define ENDING_KEEPERS_NS (3000 * NS_PER_MS)
 
@@ -100,6 +103,13 @@ void muster_ending_agreed(muster_launcher *launcher)
     }
 }
 
+void muster_ending_retired(muster_launcher *launcher, int32_t slot)
+{
+    muster_launched_slot *place = muster_rank_slot_of(launcher, slot);
+    if (place != NULL && place->started && !place->lives)
+        place->settled = true;
+}
+
 /* A slot whose rank left and is gone. */
 static void ending_look(muster_launcher *launcher)
 {
@@ -134,13 +144,33 @@ static void ending_say_failed(muster_launcher *launcher)
     }
 }
 
+static bool ending_all_ended_well(muster_launcher *launcher)
+{
+    for (int32_t i = 0; i < launcher->options.slot_count; i++) {
+        const muster_launched_slot *place = &launcher->slots[i];
+        const muster_rank *rank =
+            muster_rank_find(launcher, launcher->options.first_slot + i, place->incarnation);
+        if (!place->settled &&
+            (rank == NULL || !rank->child.exited || !WIFEXITED(rank->child.wait_status) ||
+             WEXITSTATUS(rank->child.wait_status) != 0))
+            return false;
+    }
+    return true;
+}
+
 /* No rank lives and nothing was said: is the job over? */
 static void ending_decide(muster_launcher *launcher)
 {
     if (!ending_all_settled(launcher)) {
         if (launcher->undecided_ns == 0)
             launcher->undecided_ns = launcher->now_ns;
-        if (launcher->now_ns - launcher->undecided_ns < ENDING_UNDECIDED_NS)
+        int64_t undecided_ns = launcher->now_ns - launcher->undecided_ns;
+        if (undecided_ns >= ENDING_UNSAID_NS && ending_all_ended_well(launcher)) {
+            launcher->ending = true;
+            launcher->kill_ns = launcher->now_ns; /* spares wait for a slot that never comes */
+            return;
+        }
+        if (undecided_ns < ENDING_UNDECIDED_NS)
             return;
         muster_launcher_say(launcher, "no rank lives and the coordinator asks for none: the job "
                                       "ends");
@@ -204,7 +234,13 @@ int64_t muster_ending_deadline(const muster_launcher *launcher)
     if (launcher->ending && launcher->kill_keepers_ns != 0 &&
         launcher->kill_keepers_ns < earliest_ns)
         earliest_ns = launcher->kill_keepers_ns;
-    if (launcher->undecided_ns != 0 && launcher->undecided_ns + ENDING_UNDECIDED_NS < earliest_ns)
-        earliest_ns = launcher->undecided_ns + ENDING_UNDECIDED_NS;
+    if (launcher->undecided_ns != 0) {
+        /* Both dates; the turn at the first is one too many at most. */
+        int64_t unsaid_ns = launcher->undecided_ns + ENDING_UNSAID_NS;
+        int64_t undecided_ns =
+            unsaid_ns > launcher->now_ns ? unsaid_ns : launcher->undecided_ns + ENDING_UNDECIDED_NS;
+        if (undecided_ns < earliest_ns)
+            earliest_ns = undecided_ns;
+    }
     return earliest_ns;
 }

@@ -34,6 +34,10 @@ static void hearing_welcome(muster_launcher *launcher, const muster_message *mes
 {
     launcher->control.welcomed = true;
     launcher->control.heartbeat_ns = message->u.welcome.policy.deadlines.heartbeat_ns;
+    if (launcher->began && message->term > launcher->welcome_term)
+        muster_launcher_say(launcher, "the coordinator is back, in term %llu",
+                            (unsigned long long)message->term);
+    launcher->welcome_term = message->term;
     if (launcher->began)
         muster_rank_tell_all(launcher);
     else if (!launcher->ending)
@@ -134,10 +138,6 @@ static void hearing_say_note(muster_launcher *launcher, const muster_note *note)
             return;
         what = note->kind == MUSTER_NOTE_AGREED ? "rebuild" : what;
         break;
-    case MUSTER_NOTE_TERM:
-        if (launcher->coordinator.starts < 2)
-            return;
-        break;
     default:
         return;
     }
@@ -149,6 +149,12 @@ static void hearing_say_note(muster_launcher *launcher, const muster_note *note)
 static void hearing_note(muster_launcher *launcher, const muster_note *note)
 {
     muster_rank *rank = muster_rank_find(launcher, note->slot, note->incarnation);
+    if (note->kind == MUSTER_NOTE_AGREED && note->slot >= 0) {
+        muster_ending_retired(launcher, note->slot); /* said anew, after we were away */
+        return;
+    }
+    if (rank != NULL && rank->left && note->kind == MUSTER_NOTE_LEFT)
+        return; /* this one, too */
     muster_archive_note(launcher, note);
     hearing_say_note(launcher, note);
     if (rank != NULL && note->kind == MUSTER_NOTE_JOINED)

@@ -97,7 +97,8 @@ typedef struct muster_launcher {
     pid_t last_process_id; /* of a child; the next one's number is sought after it */
     int signal_fd;
     int64_t now_ns;
-    uint64_t epoch; /* the last that was agreed, by the notes */
+    uint64_t welcome_term; /* of the coordinator that welcomed us last */
+    uint64_t epoch;        /* the last that was agreed, by the notes */
 
     muster_rank **ranks;
     size_t rank_count;
@@ -160,6 +161,8 @@ void muster_ending_signal(muster_launcher *launcher, int signal_number);
 void muster_ending_unjoined(muster_launcher *launcher, muster_rank *rank);
 /* An epoch without the dead slots was agreed: they are not coming back. */
 void muster_ending_agreed(muster_launcher *launcher);
+/* This one is not. */
+void muster_ending_retired(muster_launcher *launcher, int32_t slot);
 void muster_ending_turn(muster_launcher *launcher);
 int64_t muster_ending_deadline(const muster_launcher *launcher);
 

@@ -25,11 +25,21 @@ extern char **environ;
 static muster_status own_coordinator_spawn(muster_launcher *launcher, muster_error *error)
 {
     muster_own_coordinator *own = &launcher->coordinator;
-    char *arguments[] = {"muster",         "coordinator", "--bind",     own->endpoint,
-                         "--journal",      own->journal,  "--ready-fd", "1",
-                         "--parent-death", NULL,          NULL};
+    /* The journal has to outlive the coordinator; with the machine the ranks are gone, too. */
+    char *arguments[] = {"muster",
+                         "coordinator",
+                         "--bind",
+                         own->endpoint,
+                         "--journal",
+                         own->journal,
+                         "--journal-no-sync",
+                         "--ready-fd",
+                         "1",
+                         "--parent-death",
+                         NULL,
+                         NULL};
     if (launcher->sessions != NULL)
-        arguments[9] = "--trace";
+        arguments[10] = "--trace";
     muster_status status = muster_launcher_spawn(launcher, "/proc/self/exe", arguments, environ,
                                                  true, &own->child, error);
     if (status != MUSTER_OK)

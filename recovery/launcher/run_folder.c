@@ -10,16 +10,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 
 #define RUN_FOLDER_PREFIX "muster-run-"
-#define RUN_FOLDER_LOCK "lock"
 #define RUN_FOLDER_BASE "/tmp"
-/* Between mkdir and its lock a folder looks abandoned: leave it that long. */
-#define RUN_FOLDER_YOUNG_S 60
+#define RUN_FOLDER_TRIES 5
 
 /* Its files, then itself: it has no folders. */
 static void run_folder_delete(int base_fd, const char *name)
@@ -39,23 +36,17 @@ static void run_folder_delete(int base_fd, const char *name)
     unlinkat(base_fd, name, AT_REMOVEDIR);
 }
 
-/* Whether its launcher is dead: the lock is there and nobody holds it. */
-static bool run_folder_abandoned(int base_fd, const char *name)
+/* A locked descriptor of the folder; -1: it is no folder of ours, or its launcher lives. */
+static int run_folder_lock(int base_fd, const char *name)
 {
     struct stat facts;
-    if (fstatat(base_fd, name, &facts, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(facts.st_mode) ||
-        facts.st_uid != geteuid())
-        return false;
     int fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return false;
-    int lock_fd = openat(fd, RUN_FOLDER_LOCK, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+        return -1;
+    if (fstat(fd, &facts) == 0 && facts.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
     close(fd);
-    if (lock_fd < 0)
-        return time(NULL) - facts.st_mtime > RUN_FOLDER_YOUNG_S;
-    bool abandoned = flock(lock_fd, LOCK_EX | LOCK_NB) == 0;
-    close(lock_fd);
-    return abandoned;
+    return -1;
 }
 
 void muster_run_folder_sweep(const char *base)
@@ -64,9 +55,13 @@ void muster_run_folder_sweep(const char *base)
     if (entries == NULL)
         return;
     for (struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-        if (strncmp(entry->d_name, RUN_FOLDER_PREFIX, strlen(RUN_FOLDER_PREFIX)) == 0 &&
-            run_folder_abandoned(dirfd(entries), entry->d_name))
-            run_folder_delete(dirfd(entries), entry->d_name);
+        if (strncmp(entry->d_name, RUN_FOLDER_PREFIX, strlen(RUN_FOLDER_PREFIX)) != 0)
+            continue;
+        int lock_fd = run_folder_lock(dirfd(entries), entry->d_name);
+        if (lock_fd < 0)
+            continue;
+        run_folder_delete(dirfd(entries), entry->d_name);
+        close(lock_fd);
     }
     closedir(entries);
 }
@@ -81,28 +76,36 @@ static const char *run_folder_base(void)
     return usable ? base : RUN_FOLDER_BASE;
 }
 
+/* Between its making and its locking a folder looks abandoned: another launcher's sweep may lock or
+ * remove it, and then the next try has another name. */
+static bool run_folder_try(muster_run_folder *folder, const char *base)
+{
+    snprintf(folder->path, sizeof folder->path, "%s/%sXXXXXX", base, RUN_FOLDER_PREFIX);
+    if (mkdtemp(folder->path) == NULL) {
+        folder->path[0] = '\0';
+        return false;
+    }
+    struct stat facts;
+    folder->lock_fd = run_folder_lock(AT_FDCWD, folder->path);
+    if (folder->lock_fd >= 0 && stat(folder->path, &facts) == 0)
+        return true;
+    muster_run_folder_remove(folder);
+    errno = EAGAIN;
+    return false;
+}
+
 muster_status muster_run_folder_make(muster_run_folder *folder, muster_error *error)
 {
     const char *base = run_folder_base();
-    char lock_path[MUSTER_RUN_FOLDER_BYTES + sizeof RUN_FOLDER_LOCK + 1];
     folder->lock_fd = -1;
     muster_run_folder_sweep(base);
-    snprintf(folder->path, sizeof folder->path, "%s/%sXXXXXX", base, RUN_FOLDER_PREFIX);
-    if (mkdtemp(folder->path) == NULL) {
-        int reason = errno;
-        folder->path[0] = '\0';
-        return muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, 0,
-                                "cannot make a folder for this run under %s: %s", base,
-                                strerror(reason));
+    for (int i = 0; i < RUN_FOLDER_TRIES; i++) {
+        if (run_folder_try(folder, base))
+            return muster_error_set_ok(error);
     }
-    snprintf(lock_path, sizeof lock_path, "%s/%s", folder->path, RUN_FOLDER_LOCK);
-    folder->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (folder->lock_fd < 0 || flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        int reason = errno;
-        muster_run_folder_remove(folder);
-        return muster_error_set_errno(error, reason, "locking the folder of this run");
-    }
-    return muster_error_set_ok(error);
+    return muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, 0,
+                            "cannot make a folder for this run under %s: %s", base,
+                            strerror(errno));
 }
 
 void muster_run_folder_remove(muster_run_folder *folder)

@@ -70,6 +70,22 @@ static void open_layout(muster_batch *batch, const int64_t *lengths, int32_t len
     batch->layout_usable = true;
 }
 
+muster_status muster_batch_check(const muster_batch *batch, muster_error *error)
+{
+    const muster_comm *comm = batch->comm;
+    if (!muster_job_is_ours(comm->job))
+        return muster_error_set(error, MUSTER_ERR_FORKED, MUSTER_FIELD_COMMUNICATOR, 0, 0,
+                                "a batch of the parent process is used in a forked child");
+    if (batch->request->epoch != comm->epoch)
+        return muster_error_set(
+            error, MUSTER_ERR_EPOCH, MUSTER_FIELD_EPOCH, (int64_t)comm->epoch,
+            (int64_t)batch->request->epoch,
+            "the batch was opened in epoch %llu, which a loss has ended; open it "
+            "anew",
+            (unsigned long long)batch->request->epoch);
+    return MUSTER_OK;
+}
+
 static bool has_root(muster_call call)
 {
     return call == MUSTER_CALL_GATHERV || call == MUSTER_CALL_SCATTERV ||
@@ -358,8 +374,11 @@ static void offer_direct_way(muster_batch *batch)
         batch->tensor_count > MUSTER_DIRECT_TENSORS_MAX)
         return;
     if (comm->rank != batch->root) {
-        record->region_mapped_version =
-            comm->job->table->mapped_version(comm->transport, batch->root);
+        pthread_mutex_lock(&comm->lock); /* the progress thread may be mapping more of it */
+        if (comm->transport != NULL)
+            record->region_mapped_version =
+                comm->job->table->mapped_version(comm->transport, batch->root);
+        pthread_mutex_unlock(&comm->lock);
         return;
     }
     for (int32_t i = 0; i < batch->tensor_count; i++) {

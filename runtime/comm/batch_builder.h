@@ -40,6 +40,9 @@ struct muster_batch {
 muster_status muster_batch_open(muster_comm *comm, muster_call call, const int64_t *lengths,
                                 int32_t lengths_count, int32_t root, muster_batch **batch,
                                 muster_error *error);
+/* MUSTER_OK; MUSTER_ERR_FORKED; MUSTER_ERR_EPOCH where the batch was opened before a rebuild: its lengths,
+ * root and peers name ranks of the epoch before. */
+muster_status muster_batch_check(const muster_batch *batch, muster_error *error);
 /* Adds; mistakes go into the request's record, except that memory for the list itself ran out. */
 void muster_batch_add_rooted(muster_batch *batch, const muster_tensor *rows,
                              const muster_root_rows *root_rows);

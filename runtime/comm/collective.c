@@ -168,6 +168,9 @@ muster_status muster_batch_add(muster_batch *batch, const muster_tensor *rows,
                                 batch == NULL  ? "batch is NULL; open one first"
                                 : rows == NULL ? "rows is NULL; pass a tensor"
                                                : "a P2P batch takes muster_p2p_isend and _irecv");
+    muster_status status = muster_batch_check(batch, error);
+    if (status != MUSTER_OK)
+        return status;
     if (batch->request->record.tensor_count >= MUSTER_BATCH_TENSORS_MAX)
         return muster_error_set(error, MUSTER_ERR_TENSOR_COUNT, MUSTER_FIELD_TENSOR_COUNT,
                                 MUSTER_BATCH_TENSORS_MAX, MUSTER_BATCH_TENSORS_MAX + 1,
@@ -183,6 +186,12 @@ muster_status muster_batch_start(muster_batch *batch, muster_request **request, 
         muster_batch_abandon(batch);
         return no_request("muster_batch_start", error);
     }
+    *request = NULL;
+    muster_status status = muster_batch_check(batch, error);
+    if (status != MUSTER_OK) {
+        muster_batch_abandon(batch);
+        return status;
+    }
     return start(batch, request, error);
 }
 
@@ -191,5 +200,10 @@ muster_status muster_batch_run(muster_batch *batch, muster_error *error)
     if (batch == NULL)
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
                                 "muster_batch_run: batch is NULL; open one first");
+    muster_status status = muster_batch_check(batch, error);
+    if (status != MUSTER_OK) {
+        muster_batch_abandon(batch);
+        return status;
+    }
     return run(batch, error);
 }

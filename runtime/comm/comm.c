@@ -64,6 +64,8 @@ void muster_comm_delete(muster_comm *comm)
         }
     pthread_mutex_unlock(&job->comms_lock);
     muster_progress_thread_resume(job->progress);
+    while (comm->newest != NULL)
+        muster_request_drop(comm->newest);
     if (comm->spare_request != NULL) {
         muster_operation_list_clean_up(&comm->spare_request->operations);
         free(comm->spare_request);
@@ -211,6 +213,8 @@ muster_status muster_comm_dead_slots(const muster_comm *comm, int32_t *slots, in
 {
     if (comm == NULL || count == NULL || capacity < 0 || (slots == NULL && capacity > 0))
         return MUSTER_ERR_INVALID_ARGUMENT;
+    if (!muster_job_is_ours(comm->job))
+        return MUSTER_ERR_FORKED; /* the fork may have caught the agent with its lock held */
     int32_t known = muster_agent_deaths(comm->job->agent, comm->epoch, NULL, 0);
     muster_death *deaths = known == 0 ? NULL : calloc((size_t)known, sizeof(*deaths));
     int32_t *dead = known == 0 ? NULL : calloc((size_t)known, sizeof(*dead));
@@ -253,8 +257,9 @@ muster_status muster_comm_free(muster_comm *comm)
     pthread_mutex_lock(&comm->lock);
     /* A revoked communicator's requests fail here rather than hold the handle for ever. */
     (void)muster_comm_progress(comm);
-    bool busy = comm->head != NULL;
     pthread_mutex_unlock(&comm->lock);
+    /* A request that is complete refers to its communicator until it is freed. */
+    bool busy = comm->newest != NULL;
     if (busy)
         return MUSTER_ERR_IN_FLIGHT;
     muster_comm_delete(comm);

@@ -34,6 +34,7 @@ struct muster_comm {
     uint64_t round;              /* of the transport's last round */
     muster_request *head;
     muster_request *tail;
+    muster_request *newest;        /* of those that were made and not freed yet */
     muster_request *spare_request; /* kept for the next call */
     muster_status failed;          /* sticky: RANK_LOST, COMM_FAILED, ... */
 

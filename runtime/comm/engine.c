@@ -186,7 +186,13 @@ bool muster_comm_progress(muster_comm *comm)
         return true;
     }
     bool moved = false;
-    while (comm->head != NULL && advance(comm, comm->head))
+    while (comm->head != NULL && advance(comm, comm->head)) {
         moved = true;
+        /* Asked after every piece: a large batch whose bytes never stop moving would else be heard
+         * to its end, seconds after the revoke. */
+        refusal = muster_comm_refusal(comm);
+        if (refusal != MUSTER_OK)
+            muster_comm_fail(comm, refusal);
+    }
     return moved;
 }

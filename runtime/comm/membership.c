@@ -91,6 +91,9 @@ muster_status muster_membership_enter(muster_job *job, uint64_t after_epoch, int
             return status;
         int64_t agreed_ns = muster_clock_now_ns();
         after_epoch = membership.epoch;
+        /* A spare waits without end for its slot, but not for the ranks of its epoch. */
+        if (deadline_ns == INT64_MAX)
+            deadline_ns = muster_clock_deadline_ns(job->policy.deadlines.rebuild_ns);
         status = enter_once(job, &membership, deadline_ns, error);
         if (status == MUSTER_OK && result != NULL)
             fill_result(&membership, began_ns, agreed_ns, result);

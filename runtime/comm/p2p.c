@@ -56,6 +56,9 @@ static muster_status add(muster_batch *batch, const muster_tensor *tensor, int32
                                 batch == NULL    ? "batch is NULL; open one with muster_p2p_begin"
                                 : tensor == NULL ? "tensor is NULL; pass one"
                                                  : "the batch was not opened by muster_p2p_begin");
+    muster_status usable = muster_batch_check(batch, error);
+    if (usable != MUSTER_OK)
+        return usable;
     muster_comm *comm = batch->comm;
     muster_error local;
     muster_error_init(&local);

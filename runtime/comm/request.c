@@ -40,6 +40,11 @@ muster_status muster_request_new(muster_comm *comm, muster_call call, muster_req
         muster_operation_list_init(&draft->operations);
     }
     draft->comm = comm;
+    draft->epoch = comm->epoch;
+    draft->older = comm->newest;
+    if (draft->older != NULL)
+        draft->older->newer = draft;
+    comm->newest = draft;
     draft->record.call = (uint32_t)call;
     draft->record.root = MUSTER_RANK_NONE;
     draft->record.capacity_rows = -1;
@@ -68,6 +73,12 @@ void muster_request_drop(muster_request *request)
         return;
     MUSTER_ASSERT(request->state == MUSTER_REQUEST_DRAFT || request->state == MUSTER_REQUEST_DONE);
     muster_comm *comm = request->comm;
+    if (request->older != NULL)
+        request->older->newer = request->newer;
+    if (request->newer != NULL)
+        request->newer->older = request->older;
+    else
+        comm->newest = request->older;
     free(request->descriptors);
     request->descriptors = NULL;
     if (comm->spare_request == NULL) {

@@ -39,6 +39,9 @@ typedef enum muster_request_state {
 struct muster_request {
     muster_comm *comm;
     muster_request *next;
+    muster_request *older; /* of the communicator's requests that are not freed yet */
+    muster_request *newer;
+    uint64_t epoch; /* in which it was drafted: its ranks and lengths are that epoch's */
     muster_request_state state;
     uint64_t round; /* of the transport, while agreeing or comparing */
 

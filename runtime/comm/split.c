@@ -87,8 +87,10 @@ static muster_status connect_group(muster_comm *comm, int32_t color, split_place
     muster_status status = muster_comm_new(comm->job, id, split, error);
     if (status == MUSTER_OK) {
         (*split)->timeout_ns = comm->timeout_ns;
+        /* Half of what the others wait for us in the round that follows: one that could not connect
+         * must get there in time, or it would be accused of staying out. */
         int64_t timeout_ns =
-            comm->timeout_ns < CONNECT_TIMEOUT_NS ? comm->timeout_ns : CONNECT_TIMEOUT_NS;
+            comm->timeout_ns / 2 < CONNECT_TIMEOUT_NS ? comm->timeout_ns / 2 : CONNECT_TIMEOUT_NS;
         status = muster_comm_connect(*split, comm->epoch, members, count, own_rank,
                                      muster_clock_deadline_ns(timeout_ns), error);
     }

@@ -43,13 +43,12 @@ if [ $# = 0 ]; then
   refused "is missing" --text "$work/none"
   refused "is empty" --text "$work/empty"
   refused "not a file" --text "$work"
-  refused "goes with --on-loss replace" --on-loss shrink --again
+  refused "at least 3 ranks" --on-loss shrink --again --ranks 2
   exit 0
 fi
 
 for slot in 0 1 2 3; do
   passes --signal "$1" --on-loss "$2" --kill-slot "$slot"
 done
-if [ "$2" = replace ]; then
-  passes --signal "$1" --on-loss "$2" --again
-fi
+passes --signal "$1" --on-loss "$2" --kill-slot 0 --again
+passes --signal "$1" --on-loss "$2" --ranks 2

@@ -159,10 +159,28 @@ static void report(const struct trainer *trainer)
     }
 }
 
+/* Does any rank know that the job is at its end? Then there is nothing to restore, and nobody may be
+ * left to restore it from. */
+static muster_status ask_end(struct trainer *trainer)
+{
+    int64_t *ends = trainer->exchange.lengths;
+    muster_status status = muster_allgather_lengths(trainer->world, trainer->end, ends,
+                                                    trainer->exchange.size, &trainer->error);
+    for (int32_t r = 0; r < trainer->exchange.size && status == MUSTER_OK; r++) {
+        if (ends[r] == TRAINER_DONE || ends[r] == TRAINER_STOPPED) {
+            trainer->end = (enum trainer_end)ends[r];
+        }
+    }
+    return status;
+}
+
 muster_status restore_run(struct trainer *trainer, int *exit_code)
 {
     muster_status status = make_for_world(trainer);
-    if (status != MUSTER_OK) {
+    if (status == MUSTER_OK) {
+        status = ask_end(trainer);
+    }
+    if (status != MUSTER_OK || trainer->end != TRAINER_GOING_ON) {
         return status;
     }
     muster_restore_point point = {.struct_bytes = sizeof point};

@@ -162,6 +162,20 @@ static muster_status run_one(struct trainer *trainer)
     return status;
 }
 
+/* Nobody leaves while another could still need it. After the first barrier this rank knows that the
+ * job is at its end; after the second, that everyone knows. So a rank that finds itself in a rebuild
+ * where others have left already knows by itself that it is done (see restore_run). */
+static muster_status farewell(struct trainer *trainer, bool stop)
+{
+    muster_status status = muster_barrier(trainer->world, &trainer->error);
+    if (status != MUSTER_OK) {
+        return status;
+    }
+    trainer->end = stop && trainer->progress.steps_done < trainer->options->steps ? TRAINER_STOPPED
+                                                                                  : TRAINER_DONE;
+    return muster_barrier(trainer->world, &trainer->error);
+}
+
 /* From progress to the last step, or until somebody is asked to stop. */
 static muster_status run_steps(struct trainer *trainer, bool *stop)
 {
@@ -184,7 +198,7 @@ static muster_status run_steps(struct trainer *trainer, bool *stop)
             return status;
         }
     }
-    return muster_barrier(trainer->world, &trainer->error);
+    return farewell(trainer, *stop);
 }
 
 /* A blocking call that ran into its deadline has failed its communicator, which a rebuild mends as it
@@ -226,36 +240,38 @@ static muster_status rebuild(struct trainer *trainer)
     return status;
 }
 
+/* One epoch's life: brings this rank to where the group goes on, and trains. */
+static muster_status run_epoch(struct trainer *trainer, bool *stop, int *exit_code)
+{
+    muster_status status = restore_run(trainer, exit_code);
+    if (status != MUSTER_OK || *exit_code != EXIT_DONE || trainer->end != TRAINER_GOING_ON) {
+        return status;
+    }
+    return run_steps(trainer, stop);
+}
+
 int trainer_run(struct trainer *trainer)
 {
     bool stop = false;
-    bool ended = false; /* the last step is committed, only the farewell is missing */
     for (bool first = true;; first = false) {
         int exit_code = EXIT_DONE;
+        /* Further deaths start a rebuild anew inside the call: an error of it is final. */
         muster_status status = first ? MUSTER_OK : rebuild(trainer);
-        if (status == MUSTER_OK) {
-            status = restore_run(trainer, &exit_code);
+        bool final = status != MUSTER_OK;
+        if (!final) {
+            status = run_epoch(trainer, &stop, &exit_code);
+            final = status == MUSTER_OK || !can_recover(status);
         }
-        if (status == MUSTER_OK && exit_code == EXIT_DONE) {
-            status = run_steps(trainer, &stop);
-        }
-        if (status == MUSTER_OK && exit_code != EXIT_DONE) {
+        if (status == MUSTER_OK && trainer->end == TRAINER_GOING_ON) {
             return exit_code;
         }
-        ended = ended || stop || trainer->progress.steps_done >= trainer->options->steps;
-        if (status == MUSTER_OK ||
-            (ended && muster_status_advice(status) == MUSTER_ADVICE_GIVE_UP &&
-             status != MUSTER_ERR_FENCED)) {
-            /* Where the others have left already, there is nobody to say farewell to. */
-            return stop && trainer->progress.steps_done < trainer->options->steps ? EXIT_STOPPED
-                                                                                  : EXIT_DONE;
+        /* At the end a rebuild may come to nothing, because the others have left: no harm. */
+        if (final && trainer->end != TRAINER_GOING_ON && status != MUSTER_ERR_FENCED) {
+            return trainer->end == TRAINER_STOPPED ? EXIT_STOPPED : EXIT_DONE;
         }
         print_failure(trainer, status);
-        if (status == MUSTER_ERR_FENCED) {
-            return EXIT_FENCED;
-        }
-        if (!can_recover(status)) {
-            return EXIT_FAILED;
+        if (final) {
+            return status == MUSTER_ERR_FENCED ? EXIT_FENCED : EXIT_FAILED;
         }
     }
 }

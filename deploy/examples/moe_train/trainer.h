@@ -40,6 +40,11 @@ struct trainer {
     muster_phase_context *phases;
     muster_error error;
 
+    enum trainer_end {
+        TRAINER_GOING_ON = 0,
+        TRAINER_DONE = 1,   /* all steps are committed, and everything is written: known to be so */
+        TRAINER_STOPPED = 2 /* on every rank, since a barrier came back */
+    } end;
     struct progress progress;
     struct shards shards;
     struct exchange exchange;

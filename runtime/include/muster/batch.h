@@ -27,11 +27,13 @@ MUSTER_API muster_status muster_batch_scatterv_begin(muster_comm *comm, const in
 
 /* Adds one tensor: rows and root_rows as in muster_gatherv / muster_scatterv. Descriptors are copied.
  * Returns MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT (NULL batch or rows); MUSTER_ERR_TENSOR_COUNT (more
- * than MUSTER_BATCH_TENSORS_MAX); other mistakes are kept for the round. */
+ * than MUSTER_BATCH_TENSORS_MAX); MUSTER_ERR_EPOCH (the batch was opened before a rebuild: abandon it
+ * and open it anew); MUSTER_ERR_FORKED; other mistakes are kept for the round. */
 MUSTER_API muster_status muster_batch_add(muster_batch *batch, const muster_tensor *rows,
                                           const muster_root_rows *root_rows, muster_error *error);
 
-/* Starts the batch and gives its request; the batch handle is gone, whatever is returned. */
+/* Starts the batch and gives its request; the batch handle is gone, whatever is returned. A batch that
+ * was opened before a rebuild is refused, without a round, with MUSTER_ERR_EPOCH. */
 MUSTER_API muster_status muster_batch_start(muster_batch *batch, muster_request **request,
                                             muster_error *error);
 

@@ -39,7 +39,8 @@ MUSTER_API muster_status muster_comm_set_timeout(muster_comm *comm, int64_t time
 
 /* The slots of comm's epoch that are known dead. Writes at most capacity entries, ascending, and the
  * full number into *count (which may exceed capacity). Any thread; does not block.
- * Returns MUSTER_OK or MUSTER_ERR_INVALID_ARGUMENT (NULL count; NULL slots with capacity > 0). */
+ * Returns MUSTER_OK, MUSTER_ERR_INVALID_ARGUMENT (NULL count; NULL slots with capacity > 0) or
+ * MUSTER_ERR_FORKED. */
 MUSTER_API muster_status muster_comm_dead_slots(const muster_comm *comm, int32_t *slots,
                                                 int32_t capacity, int32_t *count);
 
@@ -56,9 +57,9 @@ MUSTER_API muster_status muster_comm_missing_ranks(const muster_comm *comm, int3
 MUSTER_API muster_status muster_comm_split(muster_comm *comm, int32_t color, int32_t key,
                                            muster_comm **split, muster_error *error);
 
-/* Frees a split communicator. Not collective. NULL is MUSTER_OK. Requests of it must be complete or
- * failed, else MUSTER_ERR_IN_FLIGHT and nothing is freed; the world communicator is refused with
- * MUSTER_ERR_INVALID_ARGUMENT. The thread that serialises calls on comm; does not block. */
+/* Frees a split communicator. Not collective. NULL is MUSTER_OK. Requests of it must be freed before,
+ * and batches run or abandoned, else MUSTER_ERR_IN_FLIGHT and nothing is freed; the world communicator
+ * is refused with MUSTER_ERR_INVALID_ARGUMENT. The thread that serialises calls on comm; does not block. */
 MUSTER_API muster_status muster_comm_free(muster_comm *comm);
 
 typedef enum muster_rebuild_kind {

@@ -21,6 +21,7 @@ MUSTER_API muster_status muster_p2p_begin(muster_comm *comm, muster_batch **batc
 
 /* Appends a send to, or a receive from, rank peer. The tensor's whole contents travel. Returns
  * MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT (NULL, or a batch of another kind); MUSTER_ERR_NO_MEMORY;
+ * MUSTER_ERR_EPOCH, MUSTER_ERR_FORKED (as muster_batch_add);
  * mistakes in the tensor or the peer are kept for the round. */
 MUSTER_API muster_status muster_p2p_isend(muster_batch *batch, const muster_tensor *tensor,
                                           int32_t peer, muster_error *error);

@@ -234,10 +234,13 @@ static muster_status join(muster_transport *transport,
     if (status != MUSTER_OK)
         return status;
     connect_peers(transport);
-    muster_host_endpoint_add(transport->endpoint, transport);
     offer.fd = transport->segment.mapping.fd;
     if (options->own_rank == 0)
         muster_host_offers_add(offers, &offer);
+    /* Before saying "here": nobody leaves connect, and could die unwatched, until all have done this. */
+    if (options->watch_peers)
+        muster_host_neighbours_watch(transport, options);
+    muster_host_endpoint_add(transport->endpoint, transport);
     status = gather_members(transport, options, &patience, error);
     if (options->own_rank == 0) {
         muster_host_offers_withdraw(offers, &offer);
@@ -289,8 +292,6 @@ muster_status muster_host_connection_open(muster_transport_endpoint *endpoint,
         free_transport(transport);
         return status;
     }
-    if (options->watch_peers)
-        muster_host_neighbours_watch(transport, options);
     *opened = transport;
     return muster_error_set_ok(error);
 }

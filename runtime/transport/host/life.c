@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#endif
+
 #include "base/assert.h"
 #include "base/error.h"
 #include "transport/host/clock.h"
@@ -84,14 +88,34 @@ void muster_host_life_let_go(muster_host_life *life)
     MUSTER_ASSERT(pthread_mutex_unlock(&page->mutex) == 0);
 }
 
-muster_host_life_state muster_host_life_watch(muster_host_life *life, int64_t max_ns)
+/* 0, EOWNERDEAD (both: locked), or another errno value. */
+static int lock_within(pthread_mutex_t *mutex, int64_t max_ns)
 {
-    life_page *page = life->mapping.memory;
     int64_t until_ns = muster_host_clock_now_ns() + max_ns;
     struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
                              .tv_nsec = until_ns % 1000000000};
+    int code;
 
-    switch (pthread_mutex_clocklock(&page->mutex, CLOCK_MONOTONIC, &until)) {
+#if defined(__SANITIZE_THREAD__)
+    /* The run-time of gcc 12 does not know clocklock, and would take the unlock for a mistake. */
+    __tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
+#endif
+    code = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
+#if defined(__SANITIZE_THREAD__)
+    __tsan_mutex_post_lock(mutex,
+                           code == 0 || code == EOWNERDEAD
+                               ? __tsan_mutex_try_lock
+                               : __tsan_mutex_try_lock | __tsan_mutex_try_lock_failed,
+                           0);
+#endif
+    return code;
+}
+
+muster_host_life_state muster_host_life_watch(muster_host_life *life, int64_t max_ns)
+{
+    life_page *page = life->mapping.memory;
+
+    switch (lock_within(&page->mutex, max_ns)) {
     case 0:
         /* Unlocked again, so that every other watcher learns it too. */
         pthread_mutex_unlock(&page->mutex);

@@ -14,7 +14,7 @@
 
 #define CLIENTS_MAX 64
 /* A peer that connects and then says nothing (stopped, or gone wrong) keeps its place this long. */
-#define CLIENT_PATIENCE_NS (2000 * MUSTER_HOST_MILLISECOND_NS)
+#define CLIENT_PATIENCE_NS (500 * MUSTER_HOST_MILLISECOND_NS)
 #define ACCEPT_NAP_NS (10 * MUSTER_HOST_MILLISECOND_NS)
 
 typedef struct client {

@@ -9,7 +9,7 @@
 #include "transport/host/thread.h"
 
 /* How late a new list, or the stop, may be noticed. A death is noticed at once. */
-#define SLICE_NS (100 * MUSTER_HOST_MILLISECOND_NS)
+#define SLICE_NS (50 * MUSTER_HOST_MILLISECOND_NS)
 
 static void free_list(muster_host_watched *watched, int32_t count)
 {

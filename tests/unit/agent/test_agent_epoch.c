@@ -231,6 +231,74 @@ static void agreed_ends_the_epoch_before(void **state)
     fake_stop(fake);
 }
 
+/* Its AGREED was lost with a connection or a coordinator, and a second death has revoked it since. The
+ * coordinator waits for a QUIET of that epoch, and this rank, never in it, is quiet there. */
+static void an_epoch_is_revoked_before_it_was_heard_of(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = in_first_epoch(fake, 1);
+    muster_holding holding = {.slot = 1, .epoch = 1, .step = 4, .committed = true};
+    muster_blob blob = {.bytes = 1, .data = {5}};
+    fake_send_revoke(fake, 1, 1, 2, 0);
+    await_readable(muster_agent_revoke_fd(agent));
+    muster_agent_quiet(agent, 1, 0, &blob, &holding, 1);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.epoch, 1);
+    muster_message_clean_up(&quiet);
+    /* Twice: the answer may be lost, too. */
+    for (int i = 0; i < 2; i++) {
+        fake_send_revoke(fake, 1, 2, 3, 0);
+        quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+        assert_int_equal(quiet.epoch, 2);
+        assert_int_equal(quiet.u.quiet.holding_count, 1);
+        muster_message_clean_up(&quiet);
+    }
+    agree(fake, agent, 3, replaced);
+    establish(fake, agent, 3);
+    assert_false(readable(muster_agent_revoke_fd(agent)));
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* The working thread says that it is quiet only after the second revoke. */
+static void quiet_comes_after_two_revokes(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = in_first_epoch(fake, 1);
+    muster_blob blob = {0};
+    fake_send_revoke(fake, 1, 1, 2, 0);
+    fake_send_revoke(fake, 1, 2, 3, 0);
+    muster_death death;
+    int64_t deadline_ns = fake_deadline();
+    while (muster_agent_deaths(agent, 2, &death, 1) == 0 && fake_now() < deadline_ns) {
+        usleep(1000);
+    }
+    muster_agent_quiet(agent, 1, 0, &blob, NULL, 0);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.epoch, 2);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* A newcomer says QUIET of no epoch by itself; one that was to be its first is revoked all the same. */
+static void the_first_epoch_is_revoked_before_it_was_heard_of(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = fake_join(fake, 1);
+    fake_send_revoke(fake, 1, 7, 2, 0);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.epoch, 7);
+    assert_int_equal(quiet.u.quiet.holding_count, 0);
+    muster_message_clean_up(&quiet);
+    agree(fake, agent, 8, first);
+    establish(fake, agent, 8);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
 static void expect_out(fake_coordinator *fake, muster_agent *agent, muster_status standing,
                        const char *because)
 {
@@ -489,6 +557,9 @@ int main(void)
         cmocka_unit_test(revoke_wakes_and_the_next_epoch_calms),
         cmocka_unit_test(revoked_while_connecting),
         cmocka_unit_test(agreed_ends_the_epoch_before),
+        cmocka_unit_test(an_epoch_is_revoked_before_it_was_heard_of),
+        cmocka_unit_test(quiet_comes_after_two_revokes),
+        cmocka_unit_test(the_first_epoch_is_revoked_before_it_was_heard_of),
         cmocka_unit_test(declared_dead_is_fenced),
         cmocka_unit_test(an_epoch_without_this_incarnation_fences),
         cmocka_unit_test(refused_later_is_fenced),

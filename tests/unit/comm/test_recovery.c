@@ -194,11 +194,16 @@ static void fork_and_call(harness_rank *rank)
     muster_error error;
     muster_error_init(&error);
     CHECK_STATUS(MUSTER_OK, muster_barrier(rank->world, &error));
+    muster_batch *batch;
+    CHECK_STATUS(MUSTER_OK, muster_p2p_begin(rank->world, &batch, &error));
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         void *memory;
+        int32_t count;
         CHECK_STATUS(MUSTER_ERR_FORKED, muster_barrier(rank->world, &error));
+        CHECK_STATUS(MUSTER_ERR_FORKED, muster_batch_run(batch, &error));
+        CHECK_STATUS(MUSTER_ERR_FORKED, muster_comm_dead_slots(rank->world, NULL, 0, &count));
         CHECK_STATUS(MUSTER_ERR_FORKED, muster_memory_alloc(rank->job, 4096, &memory, &error));
         CHECK_STATUS(MUSTER_ERR_FORKED, muster_job_leave(rank->job, &error));
         _exit(0);
@@ -206,6 +211,7 @@ static void fork_and_call(harness_rank *rank)
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    muster_batch_abandon(batch);
     CHECK_STATUS(MUSTER_OK, muster_barrier(rank->world, &error));
 }
 

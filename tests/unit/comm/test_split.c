@@ -44,6 +44,8 @@ static void split_and_use(harness_rank *rank)
     muster_request *pending = NULL;
     CHECK_STATUS(MUSTER_OK, muster_barrier_start(half, &pending, &error));
     CHECK_STATUS(MUSTER_OK, muster_request_wait(pending, MUSTER_TIMEOUT_INHERIT_NS, &error));
+    /* Complete, but it still refers to its communicator. */
+    CHECK_STATUS(MUSTER_ERR_IN_FLIGHT, muster_comm_free(half));
     CHECK_STATUS(MUSTER_OK, muster_request_free(pending));
     CHECK_STATUS(MUSTER_OK, muster_barrier(rank->world, &error));
     CHECK_STATUS(MUSTER_OK, muster_comm_free(half));

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -187,6 +189,8 @@ pid_t group_fork(group_shared *shared, int32_t rank, int32_t rank_count, group_b
 
     CHECK(child >= 0);
     if (child == 0) {
+        /* A test that fails must not leave ranks behind that wait to be killed. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         run_rank(shared, rank, rank_count, body, argument);
         _exit(0);
     }

@@ -48,7 +48,7 @@ static void every_start_takes_a_higher_term(void **state)
     uint64_t last = 0;
     for (uint64_t floor = 10; floor < 13; floor++) {
         muster_journal journal;
-        assert_int_equal(muster_journal_open(&journal, made->path, 11, NULL), MUSTER_OK);
+        assert_int_equal(muster_journal_open(&journal, made->path, false, 11, NULL), MUSTER_OK);
         assert_true(journal.content.term > last);
         assert_true(journal.content.term >= 11);
         last = journal.content.term;
@@ -56,14 +56,14 @@ static void every_start_takes_a_higher_term(void **state)
     }
     /* A wall clock that is far ahead counts, one that went back does not. */
     muster_journal journal;
-    assert_int_equal(muster_journal_open(&journal, made->path, 1000, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1000, NULL), MUSTER_OK);
     assert_int_equal(journal.content.term, 1000);
     muster_journal_close(&journal);
-    assert_int_equal(muster_journal_open(&journal, made->path, 5, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 5, NULL), MUSTER_OK);
     assert_int_equal(journal.content.term, 1001);
     assert_int_equal(muster_journal_raise_term(&journal, NULL), MUSTER_OK);
     muster_journal_close(&journal);
-    assert_int_equal(muster_journal_open(&journal, made->path, 5, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 5, NULL), MUSTER_OK);
     assert_int_equal(journal.content.term, 1003);
     muster_journal_close(&journal);
 }
@@ -72,12 +72,12 @@ static void jobs_survive(void **state)
 {
     const place *made = *state;
     muster_journal journal;
-    assert_int_equal(muster_journal_open(&journal, made->path, 1, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1, NULL), MUSTER_OK);
     assert_int_equal(muster_journal_put(&journal, 7, "train", strdup("abc"), 3, NULL), MUSTER_OK);
     assert_int_equal(muster_journal_put(&journal, 8, "other", strdup("de"), 2, NULL), MUSTER_OK);
     assert_int_equal(muster_journal_remove(&journal, 8, NULL), MUSTER_OK);
     muster_journal_close(&journal);
-    assert_int_equal(muster_journal_open(&journal, made->path, 1, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1, NULL), MUSTER_OK);
     assert_int_equal(journal.content.count, 1);
     assert_memory_equal(muster_journal_content_find(&journal.content, 7)->state, "abc", 3);
     muster_journal_close(&journal);
@@ -90,14 +90,16 @@ static void a_second_holder_is_refused(void **state)
     muster_journal second;
     muster_error error;
     muster_error_init(&error);
-    assert_int_equal(muster_journal_open(&first, made->path, 1, NULL), MUSTER_OK);
-    assert_int_equal(muster_journal_open(&second, made->path, 1, &error), MUSTER_ERR_ENVIRONMENT);
+    assert_int_equal(muster_journal_open(&first, made->path, false, 1, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&second, made->path, false, 1, &error),
+                     MUSTER_ERR_ENVIRONMENT);
     assert_non_null(strstr(error.message, "held by another coordinator"));
     /* Also after the file was replaced: the lock goes with the name. */
     assert_int_equal(muster_journal_put(&first, 7, "train", strdup("abc"), 3, NULL), MUSTER_OK);
-    assert_int_equal(muster_journal_open(&second, made->path, 1, &error), MUSTER_ERR_ENVIRONMENT);
+    assert_int_equal(muster_journal_open(&second, made->path, false, 1, &error),
+                     MUSTER_ERR_ENVIRONMENT);
     muster_journal_close(&first);
-    assert_int_equal(muster_journal_open(&second, made->path, 1, &error), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&second, made->path, false, 1, &error), MUSTER_OK);
     muster_journal_close(&second);
 }
 
@@ -109,14 +111,15 @@ static void a_damaged_one_is_refused_and_kept(void **state)
     char before[256];
     char after[256];
     muster_error_init(&error);
-    assert_int_equal(muster_journal_open(&journal, made->path, 1, NULL), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1, NULL), MUSTER_OK);
     assert_int_equal(muster_journal_put(&journal, 7, "train", strdup("abc"), 3, NULL), MUSTER_OK);
     muster_journal_close(&journal);
 
     int fd = open(made->path, O_RDWR | O_CLOEXEC);
     assert_int_equal(pwrite(fd, "?", 1, 50), 1);
     ssize_t length = pread(fd, before, sizeof before, 0);
-    assert_int_equal(muster_journal_open(&journal, made->path, 1, &error), MUSTER_ERR_ENVIRONMENT);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1, &error),
+                     MUSTER_ERR_ENVIRONMENT);
     assert_non_null(strstr(error.message, "at offset"));
     assert_non_null(strstr(error.message, "checksum"));
     assert_non_null(strstr(error.message, made->path));
@@ -124,11 +127,12 @@ static void a_damaged_one_is_refused_and_kept(void **state)
     assert_memory_equal(before, after, (size_t)length);
 
     assert_int_equal(ftruncate(fd, 20), 0);
-    assert_int_equal(muster_journal_open(&journal, made->path, 1, &error), MUSTER_ERR_ENVIRONMENT);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1, &error),
+                     MUSTER_ERR_ENVIRONMENT);
     assert_non_null(strstr(error.message, "at offset 20"));
     /* An empty file is a new journal: a user may have made it. */
     assert_int_equal(ftruncate(fd, 0), 0);
-    assert_int_equal(muster_journal_open(&journal, made->path, 1, &error), MUSTER_OK);
+    assert_int_equal(muster_journal_open(&journal, made->path, false, 1, &error), MUSTER_OK);
     muster_journal_close(&journal);
     close(fd);
 }
@@ -139,10 +143,10 @@ static void a_place_that_cannot_be_written_is_named(void **state)
     muster_journal journal;
     muster_error error;
     muster_error_init(&error);
-    assert_int_equal(muster_journal_open(&journal, "/nowhere/at/all/journal", 1, &error),
+    assert_int_equal(muster_journal_open(&journal, "/nowhere/at/all/journal", false, 1, &error),
                      MUSTER_ERR_SYSTEM);
     assert_non_null(strstr(error.message, "/nowhere/at/all/journal"));
-    assert_int_equal(muster_journal_open(&journal, "/tmp", 1, &error), MUSTER_ERR_SYSTEM);
+    assert_int_equal(muster_journal_open(&journal, "/tmp", false, 1, &error), MUSTER_ERR_SYSTEM);
 }
 
 /* A writer that is killed at any moment leaves the old journal or the new one, never a mixture. */
@@ -153,7 +157,7 @@ static void a_killed_writer_leaves_a_whole_one(void **state)
         pid_t writer = fork();
         if (writer == 0) {
             muster_journal journal;
-            if (muster_journal_open(&journal, made->path, 1, NULL) != MUSTER_OK)
+            if (muster_journal_open(&journal, made->path, round % 2 == 1, 1, NULL) != MUSTER_OK)
                 _exit(1);
             for (uint64_t i = 0;; i++) {
                 size_t bytes = 1000 + i % 5000;
@@ -171,7 +175,7 @@ static void a_killed_writer_leaves_a_whole_one(void **state)
         muster_journal journal;
         muster_error error;
         muster_error_init(&error);
-        assert_int_equal(muster_journal_open(&journal, made->path, 1, &error), MUSTER_OK);
+        assert_int_equal(muster_journal_open(&journal, made->path, false, 1, &error), MUSTER_OK);
         muster_journal_entry *entry = muster_journal_content_find(&journal.content, 7);
         if (entry != NULL) {
             const char *text = entry->state;

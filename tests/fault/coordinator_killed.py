@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A coordinator that dies, alone or together with a rank: it comes back, and the job goes on."""
+import os
+import re
+import signal
+
+from fault import FAST, MODES, RANK, Place, check, main, wait_for
+
+
+def coordinator_of(place):
+    def find():
+        for process_id in place.processes():
+            try:
+                with open(f"/proc/{process_id}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if words[:2] == [b"muster", b"coordinator"]:
+                return process_id
+        return None
+    return wait_for(find, "the coordinator")
+
+
+def rank_of(run, slot, incarnation=0):
+    """By what the launcher's environment gave it."""
+    wanted = {f"MUSTER_SLOT={slot}".encode(), f"MUSTER_INCARNATION={incarnation}".encode()}
+    for process_id in run.place.processes():
+        with open(f"/proc/{process_id}/environ", "rb") as file:
+            if wanted <= set(file.read().split(b"\0")):
+                return process_id
+    raise AssertionError(f"slot {slot} has no process")
+
+
+def steps_of(run):
+    return [int(step) for step in re.findall(r"step (\d+) of", run.out)]
+
+
+def it_is_started_again_and_ranks_live_on():
+    for mode in MODES:
+        with Place() as place:
+            run = place.run("-n", "3", *FAST, *mode, "--", RANK, "150", "10")
+            run.waits_to_print("step 10 ")
+            os.kill(coordinator_of(place), signal.SIGKILL)
+            run.ends_with(0).says("the coordinator was ended by signal 9").says("live on")
+            run.does_not_say("verdict:")
+            check(steps_of(run) == list(range(1, 151)), run.everything())
+
+
+def a_rank_lost_after_it_came_back_is_replaced():
+    with Place() as place:
+        run = place.run("-n", "3", *FAST, "--", RANK, "200", "10")
+        run.waits_to_print("step 10 ")
+        os.kill(coordinator_of(place), signal.SIGKILL)
+        run.waits_to_say("the coordinator is back")
+        os.kill(rank_of(run, 1), signal.SIGKILL)
+        run.ends_with(0).says("verdict: slot 1 is lost").says("epoch 2 has 3 ranks")
+        check(steps_of(run)[-1] == 200, run.everything())
+
+
+def both_at_once():
+    for _ in range(3):
+        with Place() as place:
+            run = place.run("-n", "3", *FAST, "--", RANK, "150", "10")
+            run.waits_to_print("step 10 ")
+            victim = rank_of(run, 2)
+            os.kill(coordinator_of(place), signal.SIGKILL)
+            os.kill(victim, signal.SIGKILL)
+            run.ends_with(0).says("slot 2 is lost")
+            check(steps_of(run)[-1] == 150, run.everything())
+
+
+def again_and_again():
+    with Place() as place:
+        run = place.run("-n", "2", *FAST, "--", RANK, "400", "10")
+        run.waits_to_print("step 10 ")
+        for _ in range(3):
+            victim = coordinator_of(place)
+            os.kill(victim, signal.SIGKILL)
+            wait_for(lambda: not os.path.exists(f"/proc/{victim}"), "its end")
+        run.ends_with(0)
+        check(steps_of(run) == list(range(1, 401)), run.everything())
+
+
+def a_named_one_comes_back_from_its_journal():
+    with Place() as place:
+        endpoint = f"ipc://{place.folder}/socket"
+        options = ["--bind", endpoint, "--journal", place.path("journal"), "--ready-fd", "1",
+                   "--events", place.path("events")]
+        coordinator = place.coordinator(*options)
+        coordinator.waits_to_print("ipc://")
+        run = place.run("-n", "2", *FAST, "--coordinator", endpoint, "--", RANK, "200", "10")
+        run.waits_to_print("step 10 ")
+        coordinator.signal(signal.SIGKILL).ends_with(-signal.SIGKILL)
+        again = place.coordinator(*options)
+        again.waits_to_print("ipc://")
+        os.kill(rank_of(run, 0), signal.SIGKILL)
+        run.ends_with(0).says("slot 0 is lost")
+        check(steps_of(run)[-1] == 200, run.everything())
+        again.signal(signal.SIGTERM).ends_with(0)
+        check("slot 0 is lost" in again.read(place.path("events")), "the events lack the verdict")
+
+
+main(it_is_started_again_and_ranks_live_on, a_rank_lost_after_it_came_back_is_replaced,
+     both_at_once, again_and_again, a_named_one_comes_back_from_its_journal)
