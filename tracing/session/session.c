@@ -566,8 +566,8 @@ muster_status muster_session_close(muster_session_set *set, muster_error *error)
                                   "are missing; restart lttng-sessiond");
     else if (status == MUSTER_OK && set->failed_count > 0)
         status = muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, set->failed_count,
-                                  "%d failures to record; the first: %.180s", set->failed_count,
-                                  set->first_failure.message);
+                                  "%d times something was not recorded; first: %.170s",
+                                  set->failed_count, set->first_failure.message);
     set->given_up = true; /* the worker, where it still lives, has nobody left to serve */
     pthread_cond_broadcast(&set->changed);
     session_let_go(set);
