@@ -190,8 +190,8 @@ static void launcher_join(muster_core *core, muster_connection connection,
     if (first < 0 || count < 0 || first > total || count > total - first ||
         message->u.launcher_join.spare_count < 0) {
         muster_core_refuse(core, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
-                           "launcher: slots %d to %d are not all within the job's %d", first,
-                           first + count - 1, total);
+                           "launcher: %d slots from slot %d on are not all within the job's %d",
+                           count, first, total);
         return;
     }
     muster_core_launcher *launcher = NULL;
