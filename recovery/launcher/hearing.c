@@ -61,9 +61,28 @@ static void hearing_start(muster_launcher *launcher, const muster_message *messa
         muster_archive_job(launcher);
 }
 
+/* A process whose successor was started is forgotten once it is gone, but a coordinator that died before
+ * it heard of the exit asks again, and would wait for its deadline and have memory abandoned. */
+static bool hearing_kill_forgotten(muster_launcher *launcher, const muster_message *message)
+{
+    for (size_t i = launcher->record_count; i > 0; i--) {
+        const muster_process_record *record = &launcher->records[i - 1];
+        if (record->slot != message->slot || record->incarnation != message->incarnation ||
+            record->ended_ns == 0)
+            continue;
+        muster_control_send_process(&launcher->control, MUSTER_MESSAGE_EXITED, record->slot,
+                                    record->incarnation, record->process_id, record->wait_status,
+                                    record->ended_ns);
+        return true;
+    }
+    return false;
+}
+
 static void hearing_kill(muster_launcher *launcher, const muster_message *message)
 {
     muster_rank *rank = muster_rank_find(launcher, message->slot, message->incarnation);
+    if (rank == NULL && hearing_kill_forgotten(launcher, message))
+        return;
     if (rank == NULL)
         rank = muster_rank_find_process(launcher, message->u.process.process_id);
     if (rank != NULL && rank->child.exited)
