@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from fault import FAST, MODES, RANK, Place, check, main, wait_for
+from fault import FAST, MODES, RANK, Place, check, main, rank_of, wait_for
 
 
 def coordinator_of(place):
@@ -19,16 +19,6 @@ def coordinator_of(place):
                 return process_id
         return None
     return wait_for(find, "the coordinator")
-
-
-def rank_of(run, slot, incarnation=0):
-    """By what the launcher's environment gave it."""
-    wanted = {f"MUSTER_SLOT={slot}".encode(), f"MUSTER_INCARNATION={incarnation}".encode()}
-    for process_id in run.place.processes():
-        with open(f"/proc/{process_id}/environ", "rb") as file:
-            if wanted <= set(file.read().split(b"\0")):
-                return process_id
-    raise AssertionError(f"slot {slot} has no process")
 
 
 def steps_of(run):
