@@ -74,7 +74,7 @@ muster_status muster_deadlines_check(const muster_deadlines *deadlines, muster_e
         {LOW(heartbeat), 1, true, HIGH(reconnect), "a heartbeat is what comes back"},
         {LOW(reconnect), 1, false, HIGH(rebuild), "a rebuild waits for it"},
         {LOW(gone), 1, false, HIGH(rebuild), "a rebuild waits for it"},
-        {LOW(start), 1, true, HIGH(rebuild), "a rebuild waits for it"},
+        {LOW(start), 2, true, HIGH(rebuild), "a rebuild asks for a process twice"},
     };
 #undef LOW
 #undef HIGH

@@ -190,8 +190,8 @@ static void launcher_join(muster_core *core, muster_connection connection,
     if (first < 0 || count < 0 || first > total || count > total - first ||
         message->u.launcher_join.spare_count < 0) {
         muster_core_refuse(core, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
-                           "launcher: slots %d to %d are not all within the job's %d", first,
-                           first + count - 1, total);
+                           "launcher: %d slots from slot %d on are not all within the job's %d",
+                           count, first, total);
         return;
     }
     muster_core_launcher *launcher = NULL;
@@ -287,6 +287,12 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
         slot->process.incarnation == message->incarnation) {
         if (slot->process.left) {
             return; /* as it should */
+        }
+        if (slot->process.expected && wait_status == 0) {
+            /* It has not come back to us, and it ended well: it said LEAVE to the last term's
+             * coordinator, which was killed before the journal knew. */
+            muster_core_ending_left(core, slot);
+            return;
         }
         muster_core_note(core, MUSTER_NOTE_EVIDENCE, slot->slot, message->incarnation,
                          MUSTER_EVIDENCE_EXITED, wait_status, "the launcher saw process %d exit",

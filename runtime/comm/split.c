@@ -40,18 +40,21 @@ static int compare_places(const void *left, const void *right)
     return (a->rank > b->rank) - (a->rank < b->rank);
 }
 
-static muster_status exchange_places(muster_comm *comm, int32_t color, int32_t key,
+static muster_status exchange_places(muster_comm *comm, int32_t color, int32_t key, bool has_place,
                                      split_place *places, uint64_t *sequence, muster_error *error)
 {
     muster_request *request;
     muster_status status = muster_request_new(comm, MUSTER_CALL_SPLIT, &request, error);
     if (status != MUSTER_OK)
         return status;
-    if (places == NULL) {
+    if (!has_place || places == NULL) {
         muster_error local;
         muster_error_init(&local);
-        muster_error_set(&local, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
-                         "no memory to split a communicator");
+        muster_error_set(&local, has_place ? MUSTER_ERR_NO_MEMORY : MUSTER_ERR_INVALID_ARGUMENT,
+                         has_place ? MUSTER_FIELD_NONE : MUSTER_FIELD_ARGUMENT, 0, 0, "%s",
+                         has_place
+                             ? "no memory to split a communicator"
+                             : "muster_comm_split: split is NULL; pass where the handle goes");
         muster_request_refuse(request, &local);
     }
     request->record.own_argument[0] = color < 0 ? -1 : color;
@@ -114,16 +117,16 @@ static muster_status confirm(muster_comm *comm, muster_status connected,
 muster_status muster_comm_split(muster_comm *comm, int32_t color, int32_t key, muster_comm **split,
                                 muster_error *error)
 {
-    if (split == NULL)
-        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
-                                "muster_comm_split: split is NULL; pass where the handle goes");
-    *split = NULL;
+    /* NULL goes into the round as well: the others must not wait for this rank in vain. */
+    if (split != NULL)
+        *split = NULL;
     if (comm == NULL)
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_COMMUNICATOR, 0, 0,
                                 "muster_comm_split: comm is NULL; pass a communicator");
     split_place *places = calloc((size_t)comm->size, sizeof(*places));
     uint64_t sequence = 0;
-    muster_status status = exchange_places(comm, color, key, places, &sequence, error);
+    muster_status status =
+        exchange_places(comm, color, key, split != NULL, places, &sequence, error);
     if (status != MUSTER_OK) {
         free(places);
         return status;

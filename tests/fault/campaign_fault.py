@@ -61,8 +61,7 @@ class Fault:
         self.events = events
         self.running = running  # false once the launcher has ended
         self.hit = []  # (slot, incarnation, signal number, time in ns)
-        self.when_ns = None
-        self.done_before = False  # a rank had verified its end before the fault was over
+        self.late = False  # a rank had come to its end when the fault fell
 
     def _wait(self, condition, limit_s=30):
         end = time.monotonic() + limit_s
@@ -71,6 +70,14 @@ class Fault:
                 return True
             time.sleep(0.002)
         return False
+
+    def _look_late(self):
+        """After a fault, so that what was printed just before it is seen."""
+        try:
+            with open(os.path.join(self.folder, "output"), errors="replace") as file:
+                self.late = self.late or "campaign: done" in file.read()
+        except OSError:
+            pass
 
     def _signal(self, slot, number):
         place = processes.rank_processes(self.folder).get(slot)
@@ -83,6 +90,7 @@ class Fault:
         except ProcessLookupError:
             self.hit.pop()
             return None
+        self._look_late()
         return incarnation, process_id
 
     def _verdict(self, slot):
@@ -92,6 +100,7 @@ class Fault:
         process_id = processes.coordinator(self.mark)
         if process_id is not None:
             os.kill(process_id, signal.SIGKILL)
+            self._look_late()
 
     def _start(self):
         time.sleep(self.plan.after_ms / 1000 * 4)
@@ -113,7 +122,6 @@ class Fault:
         if not self._wait(lambda: self.events.committed() >= plan.at_step):
             return
         time.sleep(plan.after_ms / 1000)
-        self.when_ns = time.monotonic_ns()
         if plan.fault in ("coordinator", "coordinator_and_rank"):
             self._kill_coordinator()
         if plan.fault in ("kill", "coordinator_and_rank", "kill_in_recovery", "kill_two"):
@@ -135,14 +143,14 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
-    def legal_ends(self, late):
-        """Exit codes of the launcher that the rules allow. late: some rank had come to its end when the
-        fault fell: those that are gone then are not there to go on with."""
+    def legal_ends(self):
+        """Exit codes of the launcher that the rules allow. Where some rank had come to its end when the
+        fault fell, the others may find nobody to go on with."""
         plan = self.plan
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and late:
+        if plan.losses() > 0 and self.late:
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left

@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from fault import FAST, MODES, RANK, Place, check, main, rank_of, wait_for
+from fault import FAST, MODES, RANK, Place, check, has_rank, main, rank_of, wait_for
 
 
 def coordinator_of(place):
@@ -59,6 +59,31 @@ def both_at_once():
             check(steps_of(run)[-1] == 150, run.everything())
 
 
+def parent_of(process_id):
+    with open(f"/proc/{process_id}/stat", encoding="latin-1") as file:
+        return int(file.read().rsplit(")", 1)[1].split()[1])
+
+
+def an_exit_that_nobody_heard_is_told_again():
+    """The rank's keeper is stopped, so that the exit is seen only after its successor was started and the
+    coordinator has died. The next coordinator asks for the process, which the launcher has forgotten."""
+    for mode in MODES:
+        with Place() as place:
+            run = place.run("-n", "3", *FAST, "--gone-ms", "20000", *mode, "--", RANK, "150", "10")
+            run.waits_to_print("step 10 ")
+            victim = rank_of(run, 2)
+            keeper = parent_of(victim)
+            os.kill(keeper, signal.SIGSTOP)
+            os.kill(victim, signal.SIGKILL)
+            run.waits_to_say("slot 2 is started anew")
+            wait_for(lambda: has_rank(run, 2, 1), "the successor")
+            coordinator = coordinator_of(place)
+            os.kill(coordinator, signal.SIGKILL)
+            os.kill(keeper, signal.SIGCONT)
+            run.ends_with(0).says("slot 2 is lost").does_not_say("abandoned")
+            check(steps_of(run)[-1] == 150, run.everything())
+
+
 def again_and_again():
     with Place() as place:
         run = place.run("-n", "2", *FAST, "--", RANK, "400", "10")
@@ -91,4 +116,5 @@ def a_named_one_comes_back_from_its_journal():
 
 
 main(it_is_started_again_and_ranks_live_on, a_rank_lost_after_it_came_back_is_replaced,
-     both_at_once, again_and_again, a_named_one_comes_back_from_its_journal)
+     both_at_once, an_exit_that_nobody_heard_is_told_again, again_and_again,
+     a_named_one_comes_back_from_its_journal)

@@ -41,10 +41,20 @@ def rank_of(run, slot, incarnation=0):
     """By what the launcher's environment gave it."""
     wanted = {f"MUSTER_SLOT={slot}".encode(), f"MUSTER_INCARNATION={incarnation}".encode()}
     for process_id in run.place.processes():
-        with open(f"/proc/{process_id}/environ", "rb") as file:
-            if wanted <= set(file.read().split(b"\0")):
-                return process_id
+        try:
+            with open(f"/proc/{process_id}/environ", "rb") as file:
+                if wanted <= set(file.read().split(b"\0")):
+                    return process_id
+        except OSError:
+            continue
     raise AssertionError(f"slot {slot} has no process")
+
+
+def has_rank(run, slot, incarnation):
+    try:
+        return rank_of(run, slot, incarnation)
+    except AssertionError:
+        return None
 
 
 class Place:

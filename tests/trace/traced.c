@@ -179,10 +179,12 @@ bool traced_become_isolated_user(char home[64])
         (chown(home, NOBODY, NOBODY) != 0 || setgroups(0, NULL) != 0 ||
          setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)) {
         printf("skipped: root cannot become another user here: %s\n", strerror(errno));
+        rmdir(home);
         return false;
     }
     if (access(TRACED_RANK, X_OK) != 0) {
         printf("skipped: another user cannot reach %s: %s\n", TRACED_RANK, strerror(errno));
+        rmdir(home);
         return false;
     }
     setenv("LTTNG_HOME", home, 1);

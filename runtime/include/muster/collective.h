@@ -11,8 +11,9 @@
  *   revoked. A _start call returns at once; its buffers are Muster's until the request is complete;
  *   descriptors and lengths are copied and may go. *request is the caller's (muster_request_free).
  * - MUSTER_OK means "my part is complete": only a committed step is common knowledge.
- * - After MUSTER_ERR_RANK_LOST the buffers of the call stay Muster's, contents undefined, until
- *   muster_comm_rebuild returns.
+ * - After MUSTER_ERR_RANK_LOST, and after a MUSTER_ERR_TIMEOUT or MUSTER_ERR_COMM_FAILED of a blocking
+ *   call, the buffers of the call stay Muster's, contents undefined, until muster_comm_rebuild returns:
+ *   another rank may still be copying into them.
  *
  * Refusals that all can return, the same on every rank: MUSTER_ERR_INVALID_ARGUMENT,
  * MUSTER_ERR_STRUCT_SIZE, MUSTER_ERR_NULL_BUFFER, MUSTER_ERR_MISALIGNED, MUSTER_ERR_NOT_CONTIGUOUS,

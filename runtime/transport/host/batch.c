@@ -60,8 +60,6 @@ static muster_host_step step_of(const muster_transport *transport,
     if (operation->kind == MUSTER_TRANSPORT_WRITE || operation->kind == MUSTER_TRANSPORT_READ) {
         step.peer_memory = muster_host_imports_resolve(&transport->peers[operation->peer].imports,
                                                        operation->peer_address, operation->bytes);
-        /* The verdict said that every rank has mapped it. */
-        MUSTER_ASSERT(step.peer_memory != NULL);
     }
     return step;
 }
@@ -82,8 +80,25 @@ muster_status muster_host_batch_submit(muster_transport *transport,
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0,
                                 (int64_t)operation_count, "no memory for a batch of %zu operations",
                                 operation_count);
-    for (size_t i = 0; i < operation_count; i++)
+    for (size_t i = 0; i < operation_count; i++) {
+        const muster_host_step *step = &batch->steps[i];
+
         batch->steps[i] = step_of(transport, &operations[i]);
+        /* The verdict said that every rank has mapped it: the peer has freed it since. Its mistake must not
+         * end this process. */
+        if (step->peer_memory == NULL && (step->operation.kind == MUSTER_TRANSPORT_WRITE ||
+                                          step->operation.kind == MUSTER_TRANSPORT_READ)) {
+            batch->broken = true;
+            muster_error_set(
+                error, MUSTER_ERR_COMM_FAILED, MUSTER_FIELD_BUFFER, 0, 0,
+                "rank %d has freed memory that this call was to copy into or out of; free "
+                "it when no call uses it",
+                step->operation.peer);
+            if (error != NULL)
+                error->rank = step->operation.peer;
+            return MUSTER_ERR_COMM_FAILED;
+        }
+    }
     batch->step_count = operation_count;
     batch->first_open = 0;
     batch->live = true;

@@ -41,6 +41,11 @@ static void split_and_use(harness_rank *rank)
         CHECK_STATUS(MUSTER_OK, muster_comm_free(lone));
     }
     CHECK_STATUS(MUSTER_ERR_INVALID_ARGUMENT, muster_comm_free(rank->world));
+    /* One rank's mistake is everybody's answer. */
+    muster_comm *none = NULL;
+    CHECK_STATUS(MUSTER_ERR_INVALID_ARGUMENT,
+                 muster_comm_split(rank->world, 0, 0, own == 2 ? NULL : &none, &error));
+    CHECK(none == NULL && error.rank == 2);
     muster_request *pending = NULL;
     CHECK_STATUS(MUSTER_OK, muster_barrier_start(half, &pending, &error));
     CHECK_STATUS(MUSTER_OK, muster_request_wait(pending, MUSTER_TIMEOUT_INHERIT_NS, &error));

@@ -198,6 +198,41 @@ static void nothing_is_mapped_unasked(void **state)
     group_run_threads(2, do_not_mapped, NULL);
 }
 
+/* Memory that its owner freed while a call was to use it is the owner's mistake, not our end. */
+static void do_freed(group_rank *self)
+{
+    void *memory;
+    uint8_t byte = 1;
+    said all[GROUP_RANKS_MAX];
+
+    CHECK(self->table->memory_alloc(self->endpoint, 4096, &memory, NULL) == MUSTER_OK);
+    introduce(self, memory, all);
+    CHECK(self->table->memory_free(self->endpoint, memory) == MUSTER_OK);
+    CHECK(self->table->memory_alloc(self->endpoint, 1, &memory, NULL) == MUSTER_OK);
+    group_round(self, all);
+    self->table->map_exports(self->transport, 0);
+    if (self->rank == 1) {
+        muster_transport_operation operation =
+            direct(MUSTER_TRANSPORT_WRITE, 0, &byte, 4096, all[0].address);
+        muster_transport_batch *batch;
+        muster_error error;
+
+        muster_error_init(&error);
+        operation.peer_address += 4096; /* the new region may have taken its place */
+        CHECK(self->table->submit(self->transport, &operation, 1, &batch, &error) ==
+              MUSTER_ERR_COMM_FAILED);
+        CHECK(batch == NULL && error.rank == 0);
+    }
+    group_round(self, all);
+    CHECK(self->table->memory_free(self->endpoint, memory) == MUSTER_OK);
+}
+
+static void memory_freed_in_use_is_refused(void **state)
+{
+    (void)state;
+    group_run_threads(2, do_freed, NULL);
+}
+
 static void do_find(group_rank *self)
 {
     void *memory;
@@ -246,6 +281,7 @@ static void do_abandon(group_rank *self)
     if (self->rank == 0) {
         CHECK(self->table->memory_abandon(self->endpoint, NULL) == MUSTER_OK);
         CHECK(self->table->memory_find(self->endpoint, memory, bytes) > old_version);
+        CHECK(memory != NULL);
         for (size_t i = 0; i < bytes; i++)
             CHECK(((uint8_t *)memory)[i] == 0);
         group_round(self, all);
@@ -283,6 +319,7 @@ int main(void)
         cmocka_unit_test(direct_among_processes),
         cmocka_unit_test(lists_of_many_regions_are_mapped),
         cmocka_unit_test(nothing_is_mapped_unasked),
+        cmocka_unit_test(memory_freed_in_use_is_refused),
         cmocka_unit_test(regions_are_found_whole_or_not_at_all),
         cmocka_unit_test(abandoned_memory_is_fresh_and_unreachable),
     };

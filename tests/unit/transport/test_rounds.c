@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -148,6 +149,50 @@ static void missing_ranks_are_named(void **state)
     group_run_threads(3, do_missing, NULL);
 }
 
+/* ---- wake: the agent's thread, on a revoke ---- */
+
+static void *wake_soon(void *argument)
+{
+    group_rank *self = argument;
+    const struct timespec pause = {.tv_nsec = 20000000};
+
+    nanosleep(&pause, NULL);
+    self->shared->words[0] = 1;
+    self->table->wake(self->transport);
+    return NULL;
+}
+
+static void do_wake(group_rank *self)
+{
+    pthread_t thread;
+    uint32_t ticket;
+
+    CHECK(pthread_create(&thread, NULL, wake_soon, self) == 0);
+    while (self->shared->words[0] == 0) {
+        ticket = self->table->arm(self->transport);
+        if (self->shared->words[0] == 0)
+            self->table->sleep(self->transport, ticket, 3600 * SECOND_NS);
+        self->table->disarm(self->transport);
+    }
+    pthread_join(thread, NULL);
+    /* A wake between arm and sleep counts. */
+    ticket = self->table->arm(self->transport);
+    self->table->wake(self->transport);
+    self->table->sleep(self->transport, ticket, 3600 * SECOND_NS);
+    self->table->disarm(self->transport);
+    /* And without either, a sleep ends by itself. */
+    ticket = self->table->arm(self->transport);
+    self->table->sleep(self->transport, ticket, 1000000);
+    self->table->sleep(self->transport, ticket, 0);
+    self->table->disarm(self->transport);
+}
+
+static void a_sleeper_can_be_woken(void **state)
+{
+    (void)state;
+    group_run_threads(1, do_wake, NULL);
+}
+
 static size_t random_bytes(uint64_t *random)
 {
     /* Small, around the line and the piece sizes, and large, alike. */
@@ -258,7 +303,7 @@ int main(void)
         cmocka_unit_test(rounds_among_threads),    cmocka_unit_test(rounds_among_processes),
         cmocka_unit_test(payloads_stay_valid),     cmocka_unit_test(missing_ranks_are_named),
         cmocka_unit_test(transfers_among_threads), cmocka_unit_test(transfers_among_processes),
-        cmocka_unit_test(own_rows_are_copied),
+        cmocka_unit_test(own_rows_are_copied),     cmocka_unit_test(a_sleeper_can_be_woken),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
