@@ -158,6 +158,11 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
+    def _somebody_left_first(self):
+        """Before the verdict: nobody needed the one that was hit any more."""
+        verdict_ns = max([note["time_ns"] for note in self.events.of("verdict")], default=0)
+        return any(note["time_ns"] < verdict_ns for note in self.events.of("left"))
+
     def legal_ends(self):
         """Exit codes of the launcher that the rules allow. Where some rank had come to its end when the
         fault fell, the others may find nobody to go on with."""
@@ -167,7 +172,7 @@ class Fault:
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and self.late:
+        if plan.losses() > 0 and (self.late or self._somebody_left_first()):
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left
