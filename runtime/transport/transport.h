@@ -5,8 +5,8 @@
  * transport  one for each communicator of one epoch: its rounds and its data
  * batch      what one call moves on a transport
  *
- * Threads: memory_* and wake may be called from any thread; everything else of one transport is
- * serialised by the communicator's lock. Nothing here reads the environment. No function blocks unless
+ * Threads: memory_*, arm, sleep, disarm and wake may be called from any thread; everything else of one
+ * transport is serialised by the communicator's lock. Nothing here reads the environment. No function blocks unless
  * it says so. */
 #ifndef MUSTER_TRANSPORT_TRANSPORT_H
 #define MUSTER_TRANSPORT_TRANSPORT_H
@@ -123,6 +123,10 @@ typedef struct muster_transport_table {
     void (*round_missing)(muster_transport *transport, uint64_t round, muster_rank_set *missing);
 
     /* ---- data ---- */
+    /* Room for a batch of so many operations, before the round that agrees on it: a submit within it does
+     * not fail for want of memory. A batch may be live. MUSTER_ERR_NO_MEMORY. */
+    muster_status (*reserve)(muster_transport *transport, size_t operation_count,
+                             muster_error *error);
     /* Operations are copied. One batch is live at a time on one transport. */
     muster_status (*submit)(muster_transport *transport,
                             const muster_transport_operation *operations, size_t operation_count,

@@ -16,6 +16,9 @@ FAULTS = {
     "coordinator": (3, "SIGKILL of the coordinator"),
     "coordinator_and_rank": (3, "SIGKILL of the coordinator and of a rank"),
     "hang": (3, "a rank whose working thread never calls again"),
+    "coordinator_paused": (2, "SIGSTOP of the coordinator, SIGCONT up to 2.5 s later"),
+    "kill_all": (2, "SIGKILL of all ranks at once"),
+    "launcher": (1, "SIGKILL of the launcher"),
     "start": (1, "SIGKILL of a rank that starts, joined or not"),
 }
 
@@ -38,27 +41,30 @@ class Plan:
         self.slots = draw.sample(range(self.ranks), 2)
         self.second_after_ms = draw.uniform(0, 200)
         self.seed = draw.getrandbits(32)
+        self.pause_ms = draw.uniform(50, 2500)
 
     def text(self):
         slots = {"kill_two": self.slots, "kill_in_recovery": self.slots, "coordinator": [],
-                 "start": []}.get(self.fault, self.slots[:1])
+                 "coordinator_paused": [], "kill_all": [], "launcher": [], "start": []}.get(self.fault, self.slots[:1])
         return (f"{self.fault} slots={','.join(map(str, slots)) or '-'} ranks={self.ranks} "
                 f"on_loss={self.on_loss} spares={self.spares} step={self.at_step}/{self.steps}"
                 f"{' traced' if self.traced else ''}")
 
     def losses(self):
         """How many ranks the fault takes at most."""
-        return {"kill_two": 2, "kill_in_recovery": 2, "coordinator": 0}.get(self.fault, 1)
+        return {"kill_two": 2, "kill_in_recovery": 2, "coordinator": 0, "coordinator_paused": 0,
+                "kill_all": self.ranks}.get(self.fault, 1)
 
 
 class Fault:
     """Does a plan's fault to a running job; remembers whom it hit, and when."""
 
-    def __init__(self, plan, mark, folder, events, running):
+    def __init__(self, plan, mark, folder, events, running, launcher_id):
         self.plan = plan
         self.mark = mark
         self.folder = folder
         self.events = events
+        self.launcher_id = launcher_id
         self.running = running  # false once the launcher has ended
         self.hit = []  # (slot, incarnation, signal number, time in ns)
         self.late = False  # a rank had come to its end when the fault fell
@@ -96,10 +102,10 @@ class Fault:
     def _verdict(self, slot):
         return any(note["slot"] == slot for note in self.events.of("verdict"))
 
-    def _kill_coordinator(self):
+    def _signal_coordinator(self, number):
         process_id = processes.coordinator(self.mark)
         if process_id is not None:
-            os.kill(process_id, signal.SIGKILL)
+            os.kill(process_id, number)
             self._look_late()
 
     def _start(self):
@@ -123,7 +129,16 @@ class Fault:
             return
         time.sleep(plan.after_ms / 1000)
         if plan.fault in ("coordinator", "coordinator_and_rank"):
-            self._kill_coordinator()
+            self._signal_coordinator(signal.SIGKILL)
+        if plan.fault == "coordinator_paused":
+            self._signal_coordinator(signal.SIGSTOP)
+            time.sleep(plan.pause_ms / 1000)
+            self._signal_coordinator(signal.SIGCONT)
+        if plan.fault == "launcher":
+            os.kill(self.launcher_id, signal.SIGKILL)
+        if plan.fault == "kill_all":
+            for slot in range(plan.ranks):
+                self._signal(slot, signal.SIGKILL)
         if plan.fault in ("kill", "coordinator_and_rank", "kill_in_recovery", "kill_two"):
             self._signal(first, signal.SIGKILL)
         if plan.fault == "kill_two":
@@ -143,14 +158,21 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
+    def _somebody_left_first(self):
+        """Before the verdict: nobody needed the one that was hit any more."""
+        verdict_ns = max([note["time_ns"] for note in self.events.of("verdict")], default=0)
+        return any(note["time_ns"] < verdict_ns for note in self.events.of("left"))
+
     def legal_ends(self):
         """Exit codes of the launcher that the rules allow. Where some rank had come to its end when the
         fault fell, the others may find nobody to go on with."""
         plan = self.plan
+        if plan.fault == "launcher":
+            return {EXIT_OK, -signal.SIGKILL}
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and self.late:
+        if plan.losses() > 0 and (self.late or self._somebody_left_first()):
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left

@@ -3,8 +3,9 @@
 import json
 import os
 import re
+import signal
 
-from fault import FAST, MODES, RANK, Place, check, main
+from fault import FAST, MODES, RANK, Place, check, main, rank_of
 
 
 def drilled(place, *arguments, ranks=3, steps=60):
@@ -48,11 +49,17 @@ def the_root_twice_in_a_row():
 def a_spare_takes_the_slot():
     for mode in MODES:
         with Place() as place:
-            run, report = drilled(place, "--spares", "1", *mode, "--drill",
-                                  "slot=2,step=10,signal=KILL")
-            recovery = report["recoveries"][0]
-            check(recovery["spare"] and recovery["start_ms"] is None, report)
-            run.says("a spare takes slot 2")
+            report = place.path("report.json")
+            run = place.run("-n", "3", "--spares", "1", *FAST, *mode, "--report", report,
+                            "--events", place.path("events"), "--", RANK, "200", "5")
+            run.waits_for("a spare joined", lambda: run.read(place.path("events")))
+            run.waits_to_print("step 10 ")
+            os.kill(rank_of(run, 2), signal.SIGKILL)
+            run.ends_with(0).says("a spare takes slot 2")
+            with open(report, encoding="utf-8") as file:
+                recovery = json.load(file)["recoveries"][0]
+            check(recovery["spare"] and recovery["start_ms"] is None, recovery)
+            check("step 200 " in run.out, run.everything())
 
 
 def a_rank_behind_a_shell():
