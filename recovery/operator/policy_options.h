@@ -20,11 +20,11 @@
 void muster_policy_defaults(muster_policy *policy);
 
 #define MUSTER_POLICY_OPTION_NAME_BYTES 40
-#define MUSTER_POLICY_OPTION_ONE(...) +1
+#define MUSTER_POLICY_OPTION_ONE(...) 1,
 /* How many options there are, deadlines included. */
 #define MUSTER_POLICY_OPTION_COUNT \
-    (0 MUSTER_POLICY_OPTION_LIST(MUSTER_POLICY_OPTION_ONE) \
-         MUSTER_DEADLINE_LIST(MUSTER_POLICY_OPTION_ONE))
+    ((int)sizeof((const char[]){MUSTER_POLICY_OPTION_LIST(MUSTER_POLICY_OPTION_ONE) \
+                                    MUSTER_DEADLINE_LIST(MUSTER_POLICY_OPTION_ONE)}))
 
 typedef struct muster_policy_option_names {
     char names[MUSTER_POLICY_OPTION_COUNT][MUSTER_POLICY_OPTION_NAME_BYTES];

@@ -89,12 +89,24 @@ void muster_request_drop(muster_request *request)
     free(request);
 }
 
+/* What moving will need on the transport, while a failure can still be said in the round. */
+static void reserve_batch(muster_comm *comm, muster_request *request)
+{
+    muster_error local;
+    muster_error_init(&local);
+    if (comm->transport != NULL &&
+        comm->job->table->reserve(comm->transport, request->operations.capacity, &local) !=
+            MUSTER_OK)
+        muster_request_refuse(request, &local);
+}
+
 void muster_request_launch(muster_request *request)
 {
     muster_comm *comm = request->comm;
     muster_job *job = comm->job;
     muster_record *record = &request->record;
     pthread_mutex_lock(&comm->lock);
+    reserve_batch(comm, request);
     record->wire_version = MUSTER_RECORD_WIRE_VERSION;
     record->job = job->hash;
     record->communicator = comm->id;
