@@ -312,7 +312,7 @@ void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot);
 void muster_core_launcher_message(muster_core *core, muster_connection connection,
                                   const muster_message *message);
-/* A launcher of a job whose ranks have all left: it is told so, where it was away meanwhile. */
+/* A launcher of a job that has ended: it is told so, where it was away meanwhile. */
 void muster_core_launcher_ended(muster_core *core, muster_connection connection,
                                 const muster_message *message);
 void muster_core_launcher_turn(muster_core *core);
