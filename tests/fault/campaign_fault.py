@@ -159,9 +159,11 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
-    def _too_late(self):
+    def _was_late(self):
         """One that was hit had come to the end itself, or others left before the verdict: they did not
         need it any more, and are not there to go on with a replacement."""
+        if self.late:
+            return True
         with open(os.path.join(self.folder, "output"), errors="replace") as file:
             done = re.findall(r"^\[(\d+)\.(\d+)\] campaign: done", file.read(), re.MULTILINE)
         if any((str(slot), str(incarnation)) in done for slot, incarnation, _, _ in self.hit):
@@ -178,11 +180,12 @@ class Fault:
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and (self.late or self._too_late()):
+        if plan.losses() > 0 and self._was_late():
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left
         return legal
 
     def may_lose_state(self):
-        return self.plan.losses() > 1
+        """A slot together with its mirror: two were hit, or the mirror had left."""
+        return self.plan.losses() > 1 or self._was_late()
