@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be drawn for a run, how it is done to a job, and which ends are then legal."""
 import os
+import re
 import signal
 import time
 
@@ -158,8 +159,13 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
-    def _somebody_left_first(self):
-        """Before the verdict: nobody needed the one that was hit any more."""
+    def _too_late(self):
+        """One that was hit had come to the end itself, or others left before the verdict: they did not
+        need it any more, and are not there to go on with a replacement."""
+        with open(os.path.join(self.folder, "output"), errors="replace") as file:
+            done = re.findall(r"^\[(\d+)\.(\d+)\] campaign: done", file.read(), re.MULTILINE)
+        if any((str(slot), str(incarnation)) in done for slot, incarnation, _, _ in self.hit):
+            return True
         verdict_ns = max([note["time_ns"] for note in self.events.of("verdict")], default=0)
         return any(note["time_ns"] < verdict_ns for note in self.events.of("left"))
 
@@ -172,7 +178,7 @@ class Fault:
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and (self.late or self._somebody_left_first()):
+        if plan.losses() > 0 and (self.late or self._too_late()):
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left

@@ -103,6 +103,24 @@ def two_launchers_share_a_job():
         coordinator.signal(15).ends_with(0)
 
 
+def a_new_launcher_takes_over_from_a_killed_one():
+    with Place() as place:
+        endpoint = f"ipc://{place.folder}/socket"
+        coordinator = place.coordinator("--bind", endpoint, "--ready-fd", "1")
+        coordinator.waits_to_print("ipc://")
+        shared = ["-n", "4", *FAST, "--coordinator", endpoint]
+        one = place.run(*shared, "--slots", "0-1", "--", RANK, "100", "10")
+        other = place.run(*shared, "--slots", "2-3", "--", RANK, "100", "10")
+        one.waits_to_print("step 10 ")
+        other.signal(signal.SIGKILL).ends_with(-signal.SIGKILL)
+        one.waits_to_say("slot 3 is lost")
+        again = place.run(*shared, "--slots", "2-3", "--", RANK, "100", "10")
+        again.ends_with(0)
+        one.ends_with(0)
+        check("step 100 " in one.out, one.everything())
+        coordinator.signal(15).ends_with(0)
+
+
 def a_taken_slot_is_refused():
     with Place() as place:
         endpoint = f"ipc://{place.folder}/socket"
@@ -118,4 +136,4 @@ def a_taken_slot_is_refused():
 
 main(every_kind_of_loss_is_timed, the_root_twice_in_a_row, a_spare_takes_the_slot,
      a_rank_behind_a_shell, the_trace_folder_tells_of_the_job, two_launchers_share_a_job,
-     a_taken_slot_is_refused)
+     a_new_launcher_takes_over_from_a_killed_one, a_taken_slot_is_refused)
