@@ -120,6 +120,8 @@ typedef struct muster_core_accusation {
     uint64_t communicator, sequence;
     uint32_t call;
     int64_t at_ns;
+    int64_t looked_ns;   /* of the accused's last heartbeat that was looked at */
+    int32_t idle_in_row; /* heartbeats since then, one after the other, in which it did not wait */
 } muster_core_accusation;
 
 /* Membership of a past epoch, as long as somebody may hold a state of it. */

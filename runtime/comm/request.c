@@ -147,6 +147,22 @@ muster_status muster_request_run(muster_request *request, muster_error *error)
     return status;
 }
 
+muster_status muster_request_start(muster_request *request, muster_request **where,
+                                   muster_error *error)
+{
+    if (where == NULL) {
+        muster_error local;
+        muster_error_init(&local);
+        muster_error_set(&local, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+                         "request is NULL in a _start call; pass where the handle goes");
+        muster_request_refuse(request, &local);
+        return muster_request_run(request, error);
+    }
+    muster_request_launch(request);
+    *where = request;
+    return muster_error_set_ok(error);
+}
+
 muster_status muster_request_outcome(const muster_request *request, muster_error *error)
 {
     if (error != NULL) {
