@@ -147,6 +147,7 @@ struct muster_core {
     uint64_t term;
     muster_policy policy;
     bool someone_left; /* in this epoch */
+    bool others_left;  /* all but lost ranks: why the job is given up */
     bool policy_open;  /* the first launcher may still bring the policy */
 
     muster_core_state state;

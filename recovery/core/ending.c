@@ -56,7 +56,8 @@ void muster_core_give_up(muster_core *core, muster_status status, const char *fo
     va_end(arguments);
     muster_core_verdict_flush(core); /* first who is dead, then that this was one too many */
     muster_core_note(core, MUSTER_NOTE_GAVE_UP, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
-                     (int64_t)status, "%s", core->ended_text);
+                     (int64_t)(core->others_left ? MUSTER_ERR_LEFT : status), "%s",
+                     core->ended_text);
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
         if (muster_core_members_live(slot)) {
@@ -130,12 +131,9 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     }
 }
 
-/* Somebody has been waiting in a call, still after the grace. */
-static bool ending_someone_waits(muster_core *core, const muster_core_slot *left)
+/* Somebody has been waiting in a call since after this rank left. */
+static bool ending_someone_waits(const muster_core *core, const muster_core_slot *left)
 {
-    if (!muster_core_passed(core, left->process.left_ns, core->policy.deadlines.verdict_grace_ns)) {
-        return false;
-    }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
         if (slot->member && muster_core_members_live(slot) && slot->process.activity.waiting &&
@@ -166,6 +164,7 @@ void muster_core_ending_turn(muster_core *core)
             }
         }
         if (lost) {
+            core->others_left = true;
             muster_core_give_up(core, MUSTER_ERR_GAVE_UP,
                                 "every other rank left after slot %d was lost: nobody is there to "
                                 "go on",
@@ -182,9 +181,13 @@ void muster_core_ending_turn(muster_core *core)
         if (core->state == MUSTER_CORE_ENDED || !slot->member || !slot->process.left) {
             continue;
         }
-        /* Jobs end together, but not in the same instant: others get a while to leave, too. One that
-         * only computes to its own end is not disturbed at all; one that waits in a call must learn
-         * that it waits in vain. */
+        /* Jobs end together, but not in the same instant, and a rank may die just then: others get a
+         * while to leave, too. One that only computes to its own end is not disturbed at all; one that
+         * waits, in a call or for the next epoch, must learn that it waits in vain. */
+        if (!muster_core_passed(core, slot->process.left_ns,
+                                core->policy.deadlines.verdict_grace_ns)) {
+            continue;
+        }
         if (core->state == MUSTER_CORE_REVOKED || core->state == MUSTER_CORE_CONNECTING ||
             ending_someone_waits(core, slot)) {
             muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_LEFT, -1);

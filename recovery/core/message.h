@@ -108,7 +108,7 @@ typedef struct muster_restore {
     X(FIRST_BATCH, 14, "first batch") /* value: ns at which the rank's first batch was complete */ \
     X(COMMITTED, 15, "committed")     /* value: step */ \
     X(LEFT, 16, "left") \
-    X(GAVE_UP, 17, "gave up") \
+    X(GAVE_UP, 17, "gave up") /* value: status; MUSTER_ERR_LEFT: all but a lost rank had left */ \
     X(CALLS_DIFFER, 18, "every rank waits, but in different calls") \
     X(REFUSED, 19, "refused") \
     X(TERM, 20, "term")

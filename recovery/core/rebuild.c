@@ -280,6 +280,10 @@ static bool rebuild_all_quiet(muster_core *core)
     bool all = true;
     for (int32_t i = 0; i < core->policy.slot_count && core->state == MUSTER_CORE_REVOKED; i++) {
         muster_core_slot *slot = &core->slots[i];
+        if (slot->member && slot->process.left) {
+            all = false; /* the next epoch is formed when it is clear whether anybody stays */
+            continue;
+        }
         if (!slot->member || !muster_core_members_live(slot) || slot->process.quiet) {
             continue;
         }

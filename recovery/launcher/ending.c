@@ -50,6 +50,22 @@ void muster_ending_fail(muster_launcher *launcher, int exit_code)
     launcher->kill_ns = launcher->ask_ns + launcher->options.grace_ns;
 }
 
+void muster_ending_given_up(muster_launcher *launcher, bool others_left)
+{
+    if (launcher->gave_up)
+        return;
+    launcher->gave_up = true;
+    /* A rank that is lost while the others take their leave costs the job nothing: they had ended
+     * their work. Their own exit codes decide. */
+    launcher->work_was_done = others_left;
+    if (launcher->work_was_done && !launcher->ending)
+        muster_launcher_say(launcher,
+                            "a slot was lost while every other rank took its leave: their "
+                            "exit codes decide");
+    muster_ending_fail(launcher,
+                       launcher->work_was_done ? MUSTER_RUN_EXIT_OK : MUSTER_RUN_EXIT_GAVE_UP);
+}
+
 void muster_ending_signal(muster_launcher *launcher, int signal_number)
 {
     bool again = launcher->ending_signal != 0;
@@ -86,10 +102,11 @@ static void ending_settle(muster_launched_slot *place, const muster_rank *rank)
 void muster_ending_unjoined(muster_launcher *launcher, muster_rank *rank)
 {
     muster_launched_slot *place = muster_rank_slot_of(launcher, rank->slot);
-    if (place == NULL || place->settled)
+    /* A process that a job at its end no longer wanted has not failed. */
+    if (place == NULL || place->settled || launcher->ending)
         return;
     ending_settle(place, rank);
-    if (!place->failed || launcher->ending)
+    if (!place->failed)
         return;
     muster_launcher_say(launcher,
                         "slot %d ended with exit code %d before it joined the job; a new "
@@ -205,6 +222,8 @@ void muster_ending_turn(muster_launcher *launcher)
     ending_look(launcher);
     if (launcher->ending) {
         if (muster_rank_living(launcher, true) == 0) {
+            if (launcher->work_was_done)
+                ending_say_failed(launcher);
             launcher->over = true;
             return;
         }

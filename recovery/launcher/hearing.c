@@ -199,10 +199,8 @@ static void hearing_note(muster_launcher *launcher, const muster_note *note)
     }
     if (note->kind == MUSTER_NOTE_COMMITTED)
         muster_drill_committed(launcher, (uint64_t)note->value);
-    if (note->kind == MUSTER_NOTE_GAVE_UP) {
-        launcher->gave_up = true;
-        muster_ending_fail(launcher, MUSTER_RUN_EXIT_GAVE_UP);
-    }
+    if (note->kind == MUSTER_NOTE_GAVE_UP)
+        muster_ending_given_up(launcher, note->value == MUSTER_ERR_LEFT);
 }
 
 static void hearing_refused(muster_launcher *launcher, const muster_message *message)
@@ -242,10 +240,8 @@ static void hearing_message(muster_launcher *launcher, const muster_message *mes
     case MUSTER_MESSAGE_GAVE_UP:
         /* The note says it in words; a launcher whose note was lost learns it here. Ranks that are in
          * different calls end by themselves, with a code of their own. */
-        if (message->u.refused.status != MUSTER_ERR_CALLS_DIFFER && !launcher->gave_up) {
-            launcher->gave_up = true;
-            muster_ending_fail(launcher, MUSTER_RUN_EXIT_GAVE_UP);
-        }
+        if (message->u.refused.status != MUSTER_ERR_CALLS_DIFFER)
+            muster_ending_given_up(launcher, false);
         return;
     default:
         return;

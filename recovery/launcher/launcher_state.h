@@ -118,6 +118,7 @@ typedef struct muster_launcher {
     int64_t kill_ns;   /* when those that are left are killed; 0: not set */
     int64_t kill_keepers_ns;
     bool gave_up;
+    bool work_was_done;   /* it was given up because everybody but a lost rank had left */
     bool silence_said;    /* that the coordinator does not answer */
     int64_t undecided_ns; /* since when nothing lives and somebody's fate is open; 0: no */
     int drills_done;
@@ -158,6 +159,8 @@ void muster_hearing_turn(muster_launcher *launcher);
 /* The job cannot succeed: ranks are asked to end, then killed. The first code stands. Where it was
  * given up, their agents tell them: they get a while to end by themselves. */
 void muster_ending_fail(muster_launcher *launcher, int exit_code);
+/* The coordinator gave the job up; others_left: nobody was there any more but a rank that was lost. */
+void muster_ending_given_up(muster_launcher *launcher, bool others_left);
 void muster_ending_signal(muster_launcher *launcher, int signal_number);
 /* A rank ended before its join: what it means. */
 void muster_ending_unjoined(muster_launcher *launcher, muster_rank *rank);
