@@ -321,6 +321,8 @@ void muster_core_launcher_turn(muster_core *core);
 void muster_core_end(muster_core *core, muster_status status);
 void muster_core_ending_leave(muster_core *core, muster_connection connection,
                               muster_core_slot *slot);
+/* A member that lives no more, and is no loss. */
+void muster_core_ending_left(muster_core *core, muster_core_slot *slot);
 void muster_core_ending_turn(muster_core *core);
 void muster_core_give_up(muster_core *core, muster_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

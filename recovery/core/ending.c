@@ -89,6 +89,21 @@ void muster_core_calls_differ(muster_core *core, const char *format, ...)
 
 /* ---- leaving ---- */
 
+static void ending_note_left(muster_core *core, const muster_core_slot *slot)
+{
+    muster_core_note(core, MUSTER_NOTE_LEFT, slot->slot, slot->process.incarnation,
+                     MUSTER_EVIDENCE_LEFT, slot->process.process_id, "slot %d left", slot->slot);
+    core->changed = true;
+}
+
+void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
+{
+    ending_note_left(core, slot);
+    slot->process.left = true;
+    slot->process.left_ns = core->now_ns;
+    core->someone_left = true;
+}
+
 void muster_core_ending_leave(muster_core *core, muster_connection connection,
                               muster_core_slot *slot)
 {
@@ -99,15 +114,11 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     if (process->left) {
         return;
     }
-    muster_core_note(core, MUSTER_NOTE_LEFT, slot->slot, process->incarnation, MUSTER_EVIDENCE_LEFT,
-                     process->process_id, "slot %d left", slot->slot);
-    core->changed = true;
     if (slot->member) {
-        process->left = true;
-        process->left_ns = core->now_ns;
-        core->someone_left = true;
+        muster_core_ending_left(core, slot);
         return;
     }
+    ending_note_left(core, slot);
     /* It was in no epoch yet: its seat is free again, or given up in a rebuild. */
     uint32_t incarnation = process->incarnation;
     muster_core_members_empty(slot);

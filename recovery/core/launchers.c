@@ -288,6 +288,12 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
         if (slot->process.left) {
             return; /* as it should */
         }
+        if (slot->process.expected && wait_status == 0) {
+            /* It has not come back to us, and it ended well: it said LEAVE to the last term's
+             * coordinator, which was killed before the journal knew. */
+            muster_core_ending_left(core, slot);
+            return;
+        }
         muster_core_note(core, MUSTER_NOTE_EVIDENCE, slot->slot, message->incarnation,
                          MUSTER_EVIDENCE_EXITED, wait_status, "the launcher saw process %d exit",
                          message->u.process.process_id);

@@ -5,8 +5,8 @@
  * transport  one for each communicator of one epoch: its rounds and its data
  * batch      what one call moves on a transport
  *
- * Threads: memory_* and wake may be called from any thread; everything else of one transport is
- * serialised by the communicator's lock. Nothing here reads the environment. No function blocks unless
+ * Threads: memory_*, arm, sleep, disarm and wake may be called from any thread; everything else of one
+ * transport is serialised by the communicator's lock. Nothing here reads the environment. No function blocks unless
  * it says so. */
 #ifndef MUSTER_TRANSPORT_TRANSPORT_H
 #define MUSTER_TRANSPORT_TRANSPORT_H

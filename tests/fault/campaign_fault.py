@@ -16,6 +16,9 @@ FAULTS = {
     "coordinator": (3, "SIGKILL of the coordinator"),
     "coordinator_and_rank": (3, "SIGKILL of the coordinator and of a rank"),
     "hang": (3, "a rank whose working thread never calls again"),
+    "coordinator_paused": (2, "SIGSTOP of the coordinator, SIGCONT up to 2.5 s later"),
+    "kill_all": (2, "SIGKILL of all ranks at once"),
+    "launcher": (1, "SIGKILL of the launcher"),
     "start": (1, "SIGKILL of a rank that starts, joined or not"),
 }
 
@@ -38,31 +41,33 @@ class Plan:
         self.slots = draw.sample(range(self.ranks), 2)
         self.second_after_ms = draw.uniform(0, 200)
         self.seed = draw.getrandbits(32)
+        self.pause_ms = draw.uniform(50, 2500)
 
     def text(self):
         slots = {"kill_two": self.slots, "kill_in_recovery": self.slots, "coordinator": [],
-                 "start": []}.get(self.fault, self.slots[:1])
+                 "coordinator_paused": [], "kill_all": [], "launcher": [], "start": []}.get(self.fault, self.slots[:1])
         return (f"{self.fault} slots={','.join(map(str, slots)) or '-'} ranks={self.ranks} "
                 f"on_loss={self.on_loss} spares={self.spares} step={self.at_step}/{self.steps}"
                 f"{' traced' if self.traced else ''}")
 
     def losses(self):
         """How many ranks the fault takes at most."""
-        return {"kill_two": 2, "kill_in_recovery": 2, "coordinator": 0}.get(self.fault, 1)
+        return {"kill_two": 2, "kill_in_recovery": 2, "coordinator": 0, "coordinator_paused": 0,
+                "kill_all": self.ranks}.get(self.fault, 1)
 
 
 class Fault:
     """Does a plan's fault to a running job; remembers whom it hit, and when."""
 
-    def __init__(self, plan, mark, folder, events, running):
+    def __init__(self, plan, mark, folder, events, running, launcher_id):
         self.plan = plan
         self.mark = mark
         self.folder = folder
         self.events = events
+        self.launcher_id = launcher_id
         self.running = running  # false once the launcher has ended
         self.hit = []  # (slot, incarnation, signal number, time in ns)
-        self.when_ns = None
-        self.done_before = False  # a rank had verified its end before the fault was over
+        self.late = False  # a rank had come to its end when the fault fell
 
     def _wait(self, condition, limit_s=30):
         end = time.monotonic() + limit_s
@@ -71,6 +76,14 @@ class Fault:
                 return True
             time.sleep(0.002)
         return False
+
+    def _look_late(self):
+        """After a fault, so that what was printed just before it is seen."""
+        try:
+            with open(os.path.join(self.folder, "output"), errors="replace") as file:
+                self.late = self.late or "campaign: done" in file.read()
+        except OSError:
+            pass
 
     def _signal(self, slot, number):
         place = processes.rank_processes(self.folder).get(slot)
@@ -83,15 +96,17 @@ class Fault:
         except ProcessLookupError:
             self.hit.pop()
             return None
+        self._look_late()
         return incarnation, process_id
 
     def _verdict(self, slot):
         return any(note["slot"] == slot for note in self.events.of("verdict"))
 
-    def _kill_coordinator(self):
+    def _signal_coordinator(self, number):
         process_id = processes.coordinator(self.mark)
         if process_id is not None:
-            os.kill(process_id, signal.SIGKILL)
+            os.kill(process_id, number)
+            self._look_late()
 
     def _start(self):
         time.sleep(self.plan.after_ms / 1000 * 4)
@@ -113,9 +128,17 @@ class Fault:
         if not self._wait(lambda: self.events.committed() >= plan.at_step):
             return
         time.sleep(plan.after_ms / 1000)
-        self.when_ns = time.monotonic_ns()
         if plan.fault in ("coordinator", "coordinator_and_rank"):
-            self._kill_coordinator()
+            self._signal_coordinator(signal.SIGKILL)
+        if plan.fault == "coordinator_paused":
+            self._signal_coordinator(signal.SIGSTOP)
+            time.sleep(plan.pause_ms / 1000)
+            self._signal_coordinator(signal.SIGCONT)
+        if plan.fault == "launcher":
+            os.kill(self.launcher_id, signal.SIGKILL)
+        if plan.fault == "kill_all":
+            for slot in range(plan.ranks):
+                self._signal(slot, signal.SIGKILL)
         if plan.fault in ("kill", "coordinator_and_rank", "kill_in_recovery", "kill_two"):
             self._signal(first, signal.SIGKILL)
         if plan.fault == "kill_two":
@@ -135,14 +158,16 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
-    def legal_ends(self, late):
-        """Exit codes of the launcher that the rules allow. late: some rank had come to its end when the
-        fault fell: those that are gone then are not there to go on with."""
+    def legal_ends(self):
+        """Exit codes of the launcher that the rules allow. Where some rank had come to its end when the
+        fault fell, the others may find nobody to go on with."""
         plan = self.plan
+        if plan.fault == "launcher":
+            return {EXIT_OK, -signal.SIGKILL}
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and late:
+        if plan.losses() > 0 and self.late:
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left

@@ -278,13 +278,46 @@ static void a_daemon_that_hangs_is_given_up(void **state)
     traced_directory_remove(directory);
 }
 
+static void a_daemon_that_ends_is_replaced_at_the_next_begin(void **state)
+{
+    (void)state;
+    char directory[64];
+    traced_directory_make(directory);
+    muster_session_set *set = open_set(directory);
+    traced_process first = traced_start(set, 0, 0, "5");
+    assert_int_equal(traced_done(&first), 5);
+    pid_t daemon = daemon_process();
+    assert_int_equal(kill(daemon, SIGKILL), 0);
+    for (int turn = 0; turn < 1000 && muster_recording_daemon_alive(); turn++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    traced_process second = traced_start(set, 1, 0, "6");
+    assert_true(daemon_process() != daemon);
+    assert_int_equal(session_count(), 2); /* the first process is recorded again, too */
+    assert_int_equal(traced_done(&second), 6);
+    traced_kill(&second);
+    traced_kill(&first);
+    muster_session_end(set, 0, 0, "end");
+    muster_session_end(set, 1, 0, "end");
+    muster_error error;
+    muster_error_init(&error);
+    assert_int_equal(muster_session_close(set, &error), MUSTER_ERR_SYSTEM);
+    assert_non_null(strstr(error.message, "session daemon ended"));
+    assert_false(muster_recording_daemon_alive());
+    muster_records records;
+    traced_read(directory, &records);
+    assert_int_equal(traced_count(&records, 1, 0, MUSTER_RECORD_KIND_batch_complete), 6);
+    muster_records_clean_up(&records);
+    traced_directory_remove(directory);
+}
+
 static void without_a_daemon_everything_works_untraced_and_says_so(void **state)
 {
     (void)state;
     char directory[64];
     char line[256];
     traced_directory_make(directory);
-    char *path = strdup(getenv("PATH"));
+    const char *path_before = getenv("PATH");
+    char *path = strdup(path_before != NULL ? path_before : "/usr/bin:/bin");
     muster_session_set *set = NULL;
     muster_error error;
     setenv("PATH", directory, 1); /* no lttng-sessiond there */
@@ -310,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_daemon_that_was_there_stays),
         cmocka_unit_test(the_last_of_two_launchers_stops_the_daemon),
         cmocka_unit_test(what_a_killed_launcher_left_is_swept_by_the_next),
+        cmocka_unit_test(a_daemon_that_ends_is_replaced_at_the_next_begin),
         cmocka_unit_test(without_a_daemon_everything_works_untraced_and_says_so),
         cmocka_unit_test(a_daemon_that_hangs_is_given_up),
     };

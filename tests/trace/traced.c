@@ -21,22 +21,40 @@
 
 #define NOBODY 65534
 
-static void traced_child(muster_session_set *set, int go, int input, int output, int32_t slot,
-                         uint32_t incarnation, const char *batches)
+/* Between fork and exec only calls that are safe in a copy of a process with threads: the allocator's
+ * locks may have been held by the session worker. Hence everything is made before. */
+typedef struct traced_command {
+    char slot[16];
+    char incarnation[16];
+    char *arguments[5];
+    char *environment[512];
+} traced_command;
+
+static void traced_command_make(traced_command *command, const muster_session_set *set,
+                                int32_t slot, uint32_t incarnation, const char *batches)
 {
-    char slot_text[16];
-    char incarnation_text[16];
+    size_t count = 0;
+    snprintf(command->slot, sizeof command->slot, "%d", slot);
+    snprintf(command->incarnation, sizeof command->incarnation, "%u", incarnation);
+    char *const arguments[] = {(char *)(uintptr_t)TRACED_RANK, command->slot, command->incarnation,
+                               (char *)(uintptr_t)batches, NULL};
+    memcpy(command->arguments, arguments, sizeof arguments);
+    /* The first of two of one name counts. */
+    for (const char *const *entry = muster_session_environment(set); *entry != NULL; entry++)
+        command->environment[count++] = (char *)(uintptr_t)*entry;
+    for (char **entry = environ; *entry != NULL && count < 511; entry++)
+        command->environment[count++] = *entry;
+    command->environment[count] = NULL;
+}
+
+static void traced_child(const traced_command *command, int go, int input, int output)
+{
     char byte;
-    snprintf(slot_text, sizeof slot_text, "%d", slot);
-    snprintf(incarnation_text, sizeof incarnation_text, "%u", incarnation);
     if (read(go, &byte, 1) != 1) /* until its session is made */
         _exit(3);
     dup2(input, STDIN_FILENO);
     dup2(output, STDOUT_FILENO);
-    for (const char *const *entry = muster_session_environment(set); *entry != NULL; entry++)
-        putenv((char *)(uintptr_t)*entry);
-    setenv("TSAN_OPTIONS", "atexit_sleep_ms=0", 0); /* else it sleeps a second at each exit */
-    execl(TRACED_RANK, TRACED_RANK, slot_text, incarnation_text, batches, (char *)NULL);
+    execve(TRACED_RANK, command->arguments, command->environment);
     _exit(4);
 }
 
@@ -46,6 +64,8 @@ traced_process traced_start(muster_session_set *set, int32_t slot, uint32_t inca
     int go[2];
     int input[2];
     int output[2];
+    traced_command command;
+    traced_command_make(&command, set, slot, incarnation, batches);
     assert_int_equal(pipe2(go, O_CLOEXEC), 0);
     assert_int_equal(pipe2(input, O_CLOEXEC), 0);
     assert_int_equal(pipe2(output, O_CLOEXEC), 0);
@@ -54,7 +74,7 @@ traced_process traced_start(muster_session_set *set, int32_t slot, uint32_t inca
     if (child == 0) {
         close(go[1]);
         close(input[1]);
-        traced_child(set, go[0], input[0], output[1], slot, incarnation, batches);
+        traced_child(&command, go[0], input[0], output[1]);
     }
     close(go[0]);
     close(input[0]);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A process that traces and does nothing else: what the launcher's children look like to LTTng.
  * traced_rank SLOT INCARNATION BATCHES
- * Prints "traced" or "untraced: ...", makes its batches (0: until standard input ends), prints "done"
- * with the last sequence, and waits for the end of standard input. */
+ * Prints "traced" or "untraced: ...", makes its batches (0: until standard input ends), printing "warm"
+ * at the thousandth, then prints "done" with the last sequence, and waits for the end of standard
+ * input. */
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,22 @@
 #include "collective/record.h"
 #include "core/message.h"
 #include "tracing/trace.h"
+
+#if defined(__SANITIZE_THREAD__)
+const char *__tsan_default_options(void);
+const char *__tsan_default_suppressions(void);
+
+const char *__tsan_default_options(void)
+{
+    return "atexit_sleep_ms=0";
+}
+
+/* The sanitizer does not see the read-copy-update by which LTTng changes its lists of probes. */
+const char *__tsan_default_suppressions(void)
+{
+    return "race:liblttng-ust";
+}
+#endif
 
 static void one_batch(const muster_tracer *tracer, uint64_t sequence)
 {
@@ -32,6 +49,9 @@ static void one_batch(const muster_tracer *tracer, uint64_t sequence)
     MUSTER_TRACE(tracer, batch_submitted, &batch);
     MUSTER_TRACE(tracer, batch_complete, &batch);
 }
+
+/* So that a test can wait until there is something to lose. */
+#define WARM_BATCHES 1000
 
 static void one_of_each(const muster_tracer *tracer)
 {
@@ -73,8 +93,13 @@ int main(int argc, char **argv)
     fflush(stdout);
     one_of_each(&tracer);
     uint64_t sequence = 0;
-    while (count != 0 ? sequence < count : sequence % 64 != 0 || !input_ended(0))
+    while (count != 0 ? sequence < count : sequence % 64 != 0 || !input_ended(0)) {
         one_batch(&tracer, ++sequence);
+        if (sequence == WARM_BATCHES) {
+            printf("warm\n");
+            fflush(stdout);
+        }
+    }
     printf("done %llu\n", (unsigned long long)sequence);
     fflush(stdout);
     while (!input_ended(-1)) {

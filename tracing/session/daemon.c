@@ -181,7 +181,7 @@ muster_status muster_daemon_acquire(muster_place *place, int64_t deadline_ns, mu
                                 "another launcher holds %s and does not let go: see who it is "
                                 "with fuser",
                                 place->path);
-    muster_status status = muster_place_join(place, error);
+    muster_status status = place->own_lock >= 0 ? MUSTER_OK : muster_place_join(place, error);
     if (status == MUSTER_OK && !muster_recording_daemon_alive())
         status = daemon_start(place, deadline_ns, error);
     if (status == MUSTER_OK) {
@@ -204,8 +204,9 @@ static void daemon_stop(const muster_place *place, int64_t deadline_ns)
     int process_id;
     uint64_t start_ticks;
     int32_t others = 0;
-    if (!muster_place_read_daemon(place, &process_id, &start_ticks))
-        return; /* it was there before us: not ours to stop */
+    if (!muster_place_read_daemon(place, &process_id, &start_ticks) ||
+        process_id != daemon_process_id(place))
+        return; /* it was there before us, or ours is gone and it is another: not ours to stop */
     int pidfd = daemon_pidfd(process_id);
     /* Start time read after the descriptor was opened: it cannot be another process any more. */
     if (pidfd >= 0 && daemon_start_ticks(process_id) == start_ticks) {

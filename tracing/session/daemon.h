@@ -11,7 +11,8 @@
 #define MUSTER_DAEMON_SESSION_PREFIX "muster-"
 
 /* Joins the place, finds the daemon or starts one, and destroys what launchers that were killed left
- * in it. place is open; the caller closes it, on an error too. */
+ * in it. Again after a daemon that ended: starts the next. place is open; the caller closes it, on an
+ * error too. */
 muster_status muster_daemon_acquire(muster_place *place, int64_t deadline_ns, muster_error *error);
 
 /* Stops the daemon if Muster started it and nobody uses it any more. */

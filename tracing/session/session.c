@@ -52,6 +52,7 @@ typedef struct session_entry {
     struct session_entry *next;
     int32_t slot;
     uint32_t incarnation;
+    pid_t process_id;
     char name[MUSTER_RECORDING_NAME_BYTES];
     char directory[PATH_MAX];
 } session_entry;
@@ -72,6 +73,7 @@ struct muster_session_set {
     int holders;   /* the owner and the worker: the last one out frees */
     bool given_up; /* the daemon did not answer in time once */
     int32_t failed_count;
+    uint64_t done_count; /* requests that the worker has been through */
     muster_error first_failure;
 
     /* worker only */
@@ -107,6 +109,51 @@ static session_entry *session_find(const muster_session_set *set, int32_t slot,
     return entry;
 }
 
+static muster_status session_create(const muster_session_set *set, const session_entry *entry,
+                                    muster_error *error)
+{
+    muster_recording_options options = {.name = entry->name,
+                                        .process_id = entry->process_id,
+                                        .subbuffer_bytes = set->need.subbuffer_bytes,
+                                        .subbuffer_count = set->need.subbuffer_count};
+    return muster_recording_create(&options, error);
+}
+
+/* The daemon ended, and all sessions with it: starts the next one, and sessions for the processes that
+ * still run. What their rings held is lost, and said at close. */
+static muster_status session_restart(muster_session_set *set, muster_error *error)
+{
+    int64_t deadline_ns = session_now_ns() + set->call_timeout_ns;
+    muster_status status = muster_daemon_acquire(&set->place, deadline_ns, error);
+    if (status != MUSTER_OK)
+        return status;
+    pthread_mutex_lock(&set->mutex);
+    if (set->failed_count++ == 0)
+        muster_error_set(&set->first_failure, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, 0,
+                         "the LTTng session daemon ended, and with it what was in the rings");
+    pthread_mutex_unlock(&set->mutex);
+    for (const session_entry *entry = set->entries; entry != NULL; entry = entry->next)
+        (void)session_create(set, entry, NULL); /* else its snapshots will fail, and be counted */
+    return MUSTER_OK;
+}
+
+static session_entry *session_entry_new(const muster_session_set *set,
+                                        const session_request *request)
+{
+    session_entry *entry = calloc(1, sizeof *entry);
+    if (entry == NULL)
+        return NULL;
+    char place[64];
+    entry->slot = request->slot;
+    entry->incarnation = request->incarnation;
+    entry->process_id = request->process_id;
+    session_place_name(place, sizeof place, request->slot, request->incarnation);
+    snprintf(entry->name, sizeof entry->name, MUSTER_DAEMON_SESSION_PREFIX "%s-%s-%s",
+             set->place.token, set->job_name, place);
+    snprintf(entry->directory, sizeof entry->directory, "%s/%s", set->directory, place);
+    return entry;
+}
+
 static muster_status session_do_begin(muster_session_set *set, session_request *request)
 {
     if (session_find(set, request->slot, request->incarnation) != NULL)
@@ -120,21 +167,13 @@ static muster_status session_do_begin(muster_session_set *set, session_request *
         muster_shared_memory_check(&need, muster_shared_memory_free_bytes(), &request->error);
     if (status != MUSTER_OK)
         return status;
-    session_entry *entry = calloc(1, sizeof *entry);
+    session_entry *entry = session_entry_new(set, request);
     if (entry == NULL)
         return muster_error_set_errno(&request->error, ENOMEM, "a recording session");
-    char place[64];
-    entry->slot = request->slot;
-    entry->incarnation = request->incarnation;
-    session_place_name(place, sizeof place, request->slot, request->incarnation);
-    snprintf(entry->name, sizeof entry->name, MUSTER_DAEMON_SESSION_PREFIX "%s-%s-%s",
-             set->place.token, set->job_name, place);
-    snprintf(entry->directory, sizeof entry->directory, "%s/%s", set->directory, place);
-    muster_recording_options options = {.name = entry->name,
-                                        .process_id = request->process_id,
-                                        .subbuffer_bytes = set->need.subbuffer_bytes,
-                                        .subbuffer_count = set->need.subbuffer_count};
-    status = muster_recording_create(&options, &request->error);
+    status = session_create(set, entry, &request->error);
+    if (status != MUSTER_OK && !muster_recording_daemon_alive() &&
+        session_restart(set, &request->error) == MUSTER_OK)
+        status = session_create(set, entry, &request->error);
     if (status != MUSTER_OK) {
         free(entry);
         return status;
@@ -241,6 +280,7 @@ static void *session_worker(void *context)
         muster_status status = session_do(set, request);
 
         pthread_mutex_lock(&set->mutex);
+        set->done_count++;
         request->status = status;
         closed = request->kind == SESSION_CLOSE ||
                  (request->kind == SESSION_OPEN && status != MUSTER_OK);
@@ -250,8 +290,8 @@ static void *session_worker(void *context)
             free(request);
         } else {
             request->done = true;
-            pthread_cond_broadcast(&set->changed);
         }
+        pthread_cond_broadcast(&set->changed);
     }
     if (!closed) {
         /* Given up while a call hung, and the call came back after all: leave nothing behind. */
@@ -305,15 +345,21 @@ static muster_status session_given_up(muster_session_set *set, muster_error *err
                             (long long)(set->call_timeout_ns / 1000000));
 }
 
-/* Queues and waits. On a timeout the set is given up and the request stays the worker's. */
+static struct timespec session_deadline(const muster_session_set *set)
+{
+    int64_t deadline_ns = session_now_ns() + set->call_timeout_ns;
+    return (struct timespec){.tv_sec = deadline_ns / 1000000000,
+                             .tv_nsec = deadline_ns % 1000000000};
+}
+
+/* Queues and waits: for a close as long as the worker gets on with what was asked for before. On a
+ * timeout the set is given up and the request stays the worker's. */
 static muster_status session_await(muster_session_set *set, session_request *request,
                                    muster_error *error)
 {
     if (request == NULL)
         return muster_error_set_errno(error, ENOMEM, "a request to the session worker");
-    int64_t deadline_ns = session_now_ns() + set->call_timeout_ns;
-    struct timespec deadline = {.tv_sec = deadline_ns / 1000000000,
-                                .tv_nsec = deadline_ns % 1000000000};
+    struct timespec deadline = session_deadline(set);
     muster_status status;
     pthread_mutex_lock(&set->mutex);
     if (set->given_up) {
@@ -322,9 +368,16 @@ static muster_status session_await(muster_session_set *set, session_request *req
     } else {
         request->awaited = true;
         session_queue(set, request);
+        uint64_t done_count = set->done_count;
         int code = 0;
-        while (!request->done && code == 0)
+        while (!request->done && code == 0) {
             code = pthread_cond_timedwait(&set->changed, &set->mutex, &deadline);
+            if (request->kind == SESSION_CLOSE && set->done_count != done_count) {
+                done_count = set->done_count;
+                deadline = session_deadline(set);
+                code = 0;
+            }
+        }
         if (request->done) {
             status = request->status;
             if (error != NULL)
@@ -437,6 +490,7 @@ muster_status muster_session_open(const muster_session_options *options, muster_
     pthread_condattr_destroy(&attributes);
     made->place = (muster_place){.directory = -1, .own_lock = -1, .users_lock = -1};
     made->last = &made->first;
+    muster_error_init(&made->first_failure);
     made->call_timeout_ns =
         options->call_timeout_ns > 0 ? options->call_timeout_ns : DEFAULT_CALL_TIMEOUT_NS;
     session_job_name(made, options->job_name);
@@ -512,8 +566,8 @@ muster_status muster_session_close(muster_session_set *set, muster_error *error)
                                   "are missing; restart lttng-sessiond");
     else if (status == MUSTER_OK && set->failed_count > 0)
         status = muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, set->failed_count,
-                                  "%d snapshots are missing; the first: %.180s", set->failed_count,
-                                  set->first_failure.message);
+                                  "%d times something was not recorded; first: %.170s",
+                                  set->failed_count, set->first_failure.message);
     set->given_up = true; /* the worker, where it still lives, has nobody left to serve */
     pthread_cond_broadcast(&set->changed);
     session_let_go(set);

@@ -54,7 +54,8 @@ muster_status muster_session_open(const muster_session_options *options, muster_
 const char *const *muster_session_environment(const muster_session_set *set);
 
 /* Makes the session of a process that waits before its exec. process_id: as the process itself sees it
- * (getpid), which in a PID namespace of its own is not what the launcher sees. slot: or one of the above.
+ * (getpid), which in a PID namespace of its own is not what the launcher sees. slot: or one of the
+ * above.
  * Blocks up to call_timeout_ns (about 30 ms where all is well). On any error the process runs on
  * untraced. set NULL: MUSTER_OK. */
 muster_status muster_session_begin(muster_session_set *set, pid_t process_id, int32_t slot,
@@ -71,7 +72,7 @@ void muster_session_snapshot(muster_session_set *set, int32_t slot, uint32_t inc
 void muster_session_end(muster_session_set *set, int32_t slot, uint32_t incarnation,
                         const char *reason);
 
-/* Waits until all that was asked for is done, up to call_timeout_ns; then destroys what is left, stops
+/* Waits until all that was asked for is done, up to call_timeout_ns for each; then destroys what is left, stops
  * a daemon that was started by Muster and that nobody uses any more, and frees the set. NULL is fine.
  * MUSTER_OK; MUSTER_ERR_SYSTEM (something was not recorded: the sentence says what failed first, and
  * how many); MUSTER_ERR_TIMEOUT. The set is gone whatever is returned. */

@@ -35,7 +35,7 @@ struct muster_transport {
     muster_host_board board;
     muster_host_peer *peers; /* by rank */
     muster_transport_batch batch;
-    int32_t armed; /* threads between arm and disarm */
+    _Atomic int32_t armed; /* threads between arm and disarm */
 };
 
 muster_status muster_host_connection_open(muster_transport_endpoint *endpoint,

@@ -71,15 +71,22 @@ static muster_host_doorbell *own_doorbell(muster_transport *transport)
 
 static uint32_t host_arm(muster_transport *transport)
 {
-    transport->armed++;
+    atomic_fetch_add(&transport->armed, 1);
     return muster_host_doorbell_arm(own_doorbell(transport));
 }
 
 static void host_disarm(muster_transport *transport)
 {
-    /* Another thread may still be asleep (the progress thread and a caller). */
-    if (--transport->armed == 0)
-        muster_host_doorbell_disarm(own_doorbell(transport));
+    muster_host_doorbell *doorbell = own_doorbell(transport);
+
+    if (atomic_fetch_sub(&transport->armed, 1) != 1)
+        return; /* another thread may still be asleep (the progress thread and a caller) */
+    muster_host_doorbell_disarm(doorbell);
+    if (atomic_load(&transport->armed) > 0) {
+        /* One armed in between, and a ring may just have passed it by: let it look again. */
+        muster_host_doorbell_arm(doorbell);
+        muster_host_doorbell_wake(doorbell);
+    }
 }
 
 static void host_sleep(muster_transport *transport, uint32_t ticket, int64_t max_ns)

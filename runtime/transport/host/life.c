@@ -1,25 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/host/life.h"
 
-#include <errno.h>
-#include <pthread.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <time.h>
-
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#endif
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/error.h"
-#include "transport/host/clock.h"
 
 #define MAGIC UINT64_C(0x4d55535445524c46)
 
 typedef struct life_page {
     uint64_t magic;
-    uint64_t mutex_bytes; /* both sides must mean the same mutex: another libc may not */
-    pthread_mutex_t mutex;
+    _Atomic uint32_t
+        holder; /* thread number, FUTEX_WAITERS, FUTEX_OWNER_DIED; 0: left, or not yet held */
 } life_page;
 
 size_t muster_host_life_bytes(void)
@@ -29,26 +27,14 @@ size_t muster_host_life_bytes(void)
 
 muster_status muster_host_life_create(muster_host_life *life, muster_error *error)
 {
-    pthread_mutexattr_t attributes;
     life_page *page;
     muster_status status =
         muster_host_mapping_create(sizeof *page, NULL, "the life page", &life->mapping, error);
-    int code;
 
     if (status != MUSTER_OK)
         return status;
     page = life->mapping.memory;
-    pthread_mutexattr_init(&attributes);
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    code = pthread_mutex_init(&page->mutex, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-    if (code != 0) {
-        muster_host_mapping_close(&life->mapping);
-        return muster_error_set_errno(error, code, "a robust mutex for the life page");
-    }
     page->magic = MAGIC;
-    page->mutex_bytes = sizeof page->mutex;
     return MUSTER_OK;
 }
 
@@ -61,12 +47,12 @@ muster_status muster_host_life_open(int fd, muster_host_life *life, muster_error
     if (status != MUSTER_OK)
         return status;
     page = life->mapping.memory;
-    if (page->magic == MAGIC && page->mutex_bytes == sizeof page->mutex)
+    if (page->magic == MAGIC)
         return MUSTER_OK;
     muster_host_mapping_close(&life->mapping);
     return muster_error_set(error, MUSTER_ERR_VERSION, MUSTER_FIELD_WIRE_VERSION, 0, 0,
                             "a peer's life page has another layout; run the same version of "
-                            "Muster and of the C library on all ranks");
+                            "Muster on all ranks");
 }
 
 void muster_host_life_close(muster_host_life *life)
@@ -78,55 +64,56 @@ void muster_host_life_hold(muster_host_life *life)
 {
     life_page *page = life->mapping.memory;
 
-    MUSTER_ASSERT(pthread_mutex_lock(&page->mutex) == 0);
+    MUSTER_ASSERT(syscall(SYS_get_robust_list, 0, &life->list_before, &life->list_before_bytes) ==
+                  0);
+    life->entry.next = &life->list.list;
+    life->list.list.next = &life->entry;
+    /* The kernel finds the futex at this distance from the entry. */
+    life->list.futex_offset = (long)((intptr_t)&page->holder - (intptr_t)&life->entry);
+    life->list.list_op_pending = NULL;
+    atomic_store(&page->holder, (uint32_t)gettid());
+    MUSTER_ASSERT(syscall(SYS_set_robust_list, &life->list, sizeof life->list) == 0);
+}
+
+static void wake_watchers(life_page *page)
+{
+    (void)syscall(SYS_futex, &page->holder, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void muster_host_life_let_go(muster_host_life *life)
 {
     life_page *page = life->mapping.memory;
 
-    MUSTER_ASSERT(pthread_mutex_unlock(&page->mutex) == 0);
+    /* Killed between these two, the rank has left in order: it has said so. */
+    atomic_store(&page->holder, 0);
+    MUSTER_ASSERT(syscall(SYS_set_robust_list, life->list_before, life->list_before_bytes) == 0);
+    wake_watchers(page);
 }
 
-/* 0, EOWNERDEAD (both: locked), or another errno value. */
-static int lock_within(pthread_mutex_t *mutex, int64_t max_ns)
+static muster_host_life_state state_of(uint32_t holder)
 {
-    int64_t until_ns = muster_host_clock_now_ns() + max_ns;
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                             .tv_nsec = until_ns % 1000000000};
-    int code;
-
-#if defined(__SANITIZE_THREAD__)
-    /* The run-time of gcc 12 does not know clocklock, and would take the unlock for a mistake. */
-    __tsan_mutex_pre_lock(mutex, __tsan_mutex_try_lock);
-#endif
-    code = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
-#if defined(__SANITIZE_THREAD__)
-    __tsan_mutex_post_lock(mutex,
-                           code == 0 || code == EOWNERDEAD
-                               ? __tsan_mutex_try_lock
-                               : __tsan_mutex_try_lock | __tsan_mutex_try_lock_failed,
-                           0);
-#endif
-    return code;
+    if ((holder & FUTEX_OWNER_DIED) != 0)
+        return MUSTER_HOST_LIFE_DYING;
+    return (holder & FUTEX_TID_MASK) == 0 ? MUSTER_HOST_LIFE_LEFT : MUSTER_HOST_LIFE_ALIVE;
 }
 
 muster_host_life_state muster_host_life_watch(muster_host_life *life, int64_t max_ns)
 {
     life_page *page = life->mapping.memory;
+    struct timespec timeout = {.tv_sec = (time_t)(max_ns / 1000000000),
+                               .tv_nsec = max_ns % 1000000000};
+    uint32_t holder = atomic_load(&page->holder);
 
-    switch (lock_within(&page->mutex, max_ns)) {
-    case 0:
-        /* Unlocked again, so that every other watcher learns it too. */
-        pthread_mutex_unlock(&page->mutex);
-        return MUSTER_HOST_LIFE_LEFT;
-    case EOWNERDEAD:
-        /* Unlocked without being made consistent: from now on everyone gets ENOTRECOVERABLE. */
-        pthread_mutex_unlock(&page->mutex);
-        return MUSTER_HOST_LIFE_DYING;
-    case ENOTRECOVERABLE:
-        return MUSTER_HOST_LIFE_DYING;
-    default:
-        return MUSTER_HOST_LIFE_ALIVE;
+    /* Without this mark the kernel would not wake anybody. */
+    while (state_of(holder) == MUSTER_HOST_LIFE_ALIVE && (holder & FUTEX_WAITERS) == 0)
+        if (atomic_compare_exchange_weak(&page->holder, &holder, holder | FUTEX_WAITERS))
+            holder |= FUTEX_WAITERS;
+    if (state_of(holder) == MUSTER_HOST_LIFE_ALIVE) {
+        (void)syscall(SYS_futex, &page->holder, FUTEX_WAIT, holder, &timeout, NULL, 0);
+        holder = atomic_load(&page->holder);
     }
+    /* The kernel wakes one; there may be more. */
+    if (state_of(holder) == MUSTER_HOST_LIFE_DYING)
+        wake_watchers(page);
+    return state_of(holder);
 }

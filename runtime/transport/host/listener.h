@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The listener of an endpoint: the thread that answers peers on the endpoint's socket, and that holds
- * the life mutex from its start to its orderly end. */
+ * the life page from its start to its orderly end. */
 #ifndef MUSTER_TRANSPORT_HOST_LISTENER_H
 #define MUSTER_TRANSPORT_HOST_LISTENER_H
 
@@ -23,7 +23,7 @@ typedef struct muster_host_listener {
     bool holds_life; /* guarded by mutex */
 } muster_host_listener;
 
-/* Takes listen_fd, also on an error. On return the life mutex is held. */
+/* Takes listen_fd, also on an error. On return the life page is held. */
 muster_status muster_host_listener_start(muster_host_listener *listener, int listen_fd,
                                          muster_host_life *life, muster_host_offers *offers,
                                          muster_host_exports *exports, muster_error *error);

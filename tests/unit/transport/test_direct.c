@@ -281,6 +281,7 @@ static void do_abandon(group_rank *self)
     if (self->rank == 0) {
         CHECK(self->table->memory_abandon(self->endpoint, NULL) == MUSTER_OK);
         CHECK(self->table->memory_find(self->endpoint, memory, bytes) > old_version);
+        CHECK(memory != NULL);
         for (size_t i = 0; i < bytes; i++)
             CHECK(((uint8_t *)memory)[i] == 0);
         group_round(self, all);

@@ -170,6 +170,53 @@ static void an_exit_without_leaving_is_a_death(void **state)
     group_unshare(shared);
 }
 
+static void become_another_program(group_rank *self)
+{
+    (void)self;
+    execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+}
+
+/* The program that was a rank is gone, although its process number is not. */
+static void an_exec_is_a_death(void **state)
+{
+    group_shared *shared = group_share();
+    group_rank *self = calloc(1, sizeof *self);
+    pid_t child;
+
+    (void)state;
+    assert_non_null(self);
+    child = group_fork(shared, 1, 2, become_another_program, NULL);
+    group_open(self, shared, 0, 2);
+    group_connect(self, 1, 1, true);
+    await_dying(self, 1);
+    kill_hard(child);
+    group_close(self);
+    free(self);
+    group_unshare(shared);
+}
+
+static void a_stopped_peer_is_not_dead(void **state)
+{
+    group_shared *shared = group_share();
+    group_rank *self = calloc(1, sizeof *self);
+    pid_t child;
+
+    (void)state;
+    assert_non_null(self);
+    child = group_fork(shared, 1, 2, wait_to_be_killed, NULL);
+    group_open(self, shared, 0, 2);
+    group_connect(self, 1, 1, true);
+    await_ready(shared, 1);
+    CHECK(kill(child, SIGSTOP) == 0);
+    nap_ms(150);
+    assert_int_equal(self->dying_count, 0);
+    kill_hard(child);
+    await_dying(self, 1);
+    group_close(self);
+    free(self);
+    group_unshare(shared);
+}
+
 /* ---- killed inside a transfer ---- */
 
 #define TRANSFER_BYTES ((size_t)96 << 20)
@@ -290,6 +337,8 @@ int main(void)
         cmocka_unit_test(several_that_die_at_once_are_all_reported),
         cmocka_unit_test(leaving_in_order_is_no_death),
         cmocka_unit_test(an_exit_without_leaving_is_a_death),
+        cmocka_unit_test(an_exec_is_a_death),
+        cmocka_unit_test(a_stopped_peer_is_not_dead),
         cmocka_unit_test(a_peer_killed_in_a_transfer_leaves_nothing),
         cmocka_unit_test(threads_of_the_endpoint_take_no_signals),
     };

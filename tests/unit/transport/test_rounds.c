@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -148,6 +149,105 @@ static void missing_ranks_are_named(void **state)
     group_run_threads(3, do_missing, NULL);
 }
 
+/* ---- wake: the agent's thread, on a revoke ---- */
+
+static void *wake_soon(void *argument)
+{
+    group_rank *self = argument;
+    const struct timespec pause = {.tv_nsec = 20000000};
+
+    nanosleep(&pause, NULL);
+    self->shared->words[0] = 1;
+    self->table->wake(self->transport);
+    return NULL;
+}
+
+static void do_wake(group_rank *self)
+{
+    pthread_t thread;
+    uint32_t ticket;
+
+    CHECK(pthread_create(&thread, NULL, wake_soon, self) == 0);
+    while (self->shared->words[0] == 0) {
+        ticket = self->table->arm(self->transport);
+        if (self->shared->words[0] == 0)
+            self->table->sleep(self->transport, ticket, 3600 * SECOND_NS);
+        self->table->disarm(self->transport);
+    }
+    pthread_join(thread, NULL);
+    /* A wake between arm and sleep counts. */
+    ticket = self->table->arm(self->transport);
+    self->table->wake(self->transport);
+    self->table->sleep(self->transport, ticket, 3600 * SECOND_NS);
+    self->table->disarm(self->transport);
+    /* And without either, a sleep ends by itself. */
+    ticket = self->table->arm(self->transport);
+    self->table->sleep(self->transport, ticket, 1000000);
+    self->table->sleep(self->transport, ticket, 0);
+    self->table->disarm(self->transport);
+}
+
+static void a_sleeper_can_be_woken(void **state)
+{
+    (void)state;
+    group_run_threads(1, do_wake, NULL);
+}
+
+/* Two threads of each rank (a caller and the progress thread) wait on the same doorbell: whatever one does,
+ * the other must not miss a wake. */
+typedef struct second_waiter {
+    group_rank *self;
+    _Atomic uint64_t seen;
+} second_waiter;
+
+static void *wait_too(void *argument)
+{
+    second_waiter *waiter = argument;
+    const muster_transport_table *table = waiter->self->table;
+    muster_transport *transport = waiter->self->transport;
+    _Atomic uint64_t *word = &waiter->self->shared->words[1];
+
+    while (waiter->seen < ROUNDS / 4) {
+        uint32_t ticket = table->arm(transport);
+        uint64_t now = *word;
+        int64_t before_ns = group_now_ns();
+
+        if (now == waiter->seen) {
+            table->sleep(transport, ticket, 30 * SECOND_NS);
+            CHECK(group_now_ns() - before_ns < 29 * SECOND_NS);
+        }
+        table->disarm(transport);
+        waiter->seen = now;
+    }
+    return NULL;
+}
+
+static void do_two_waiters(group_rank *self)
+{
+    const uint8_t payload[MUSTER_ROUND_BYTES] = {0};
+    second_waiter waiter = {.self = self};
+    pthread_t thread;
+
+    if (self->rank == 0)
+        CHECK(pthread_create(&thread, NULL, wait_too, &waiter) == 0);
+    for (uint64_t round = 1; round <= ROUNDS / 4; round++) {
+        /* The post after the word rings rank 0, whose second thread then sees the word. */
+        if (self->rank == 1)
+            self->shared->words[1] = round;
+        group_round(self, payload);
+        if (self->rank == 1)
+            maybe_dawdle(self);
+    }
+    if (self->rank == 0)
+        pthread_join(thread, NULL);
+}
+
+static void two_threads_can_wait_for_one_rank(void **state)
+{
+    (void)state;
+    group_run_threads(2, do_two_waiters, NULL);
+}
+
 static size_t random_bytes(uint64_t *random)
 {
     /* Small, around the line and the piece sizes, and large, alike. */
@@ -255,10 +355,15 @@ static void own_rows_are_copied(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rounds_among_threads),    cmocka_unit_test(rounds_among_processes),
-        cmocka_unit_test(payloads_stay_valid),     cmocka_unit_test(missing_ranks_are_named),
-        cmocka_unit_test(transfers_among_threads), cmocka_unit_test(transfers_among_processes),
+        cmocka_unit_test(rounds_among_threads),
+        cmocka_unit_test(rounds_among_processes),
+        cmocka_unit_test(payloads_stay_valid),
+        cmocka_unit_test(missing_ranks_are_named),
+        cmocka_unit_test(transfers_among_threads),
+        cmocka_unit_test(transfers_among_processes),
         cmocka_unit_test(own_rows_are_copied),
+        cmocka_unit_test(a_sleeper_can_be_woken),
+        cmocka_unit_test(two_threads_can_wait_for_one_rank),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
