@@ -189,8 +189,8 @@ static muster_status agent_await_welcome(muster_agent *agent, const muster_agent
             status = agent->heard
                          ? muster_error_set(error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_TIMEOUT, 0, 0,
                                             "the coordinator at %.100s did not answer the join in "
-                                            "time; see muster status there, or give a longer "
-                                            "MUSTER_JOIN_TIMEOUT_MS",
+                                            "time: it is busy, or the job has no place yet; give a "
+                                            "longer MUSTER_JOIN_TIMEOUT_MS",
                                             agent->coordinator)
                          : agent_no_coordinator(agent, "", error);
             break;
@@ -297,8 +297,8 @@ static muster_status agent_wait_failed(const muster_agent *agent, const char *wh
     }
     return muster_error_set(error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_EPOCH, (int64_t)epoch,
                             (int64_t)atomic_load(&agent->epoch),
-                            "the deadline passed before %s; the coordinator at %.80s is there: see "
-                            "muster status for the ranks that are missing",
+                            "the deadline passed before %s; the coordinator at %.80s is there, so "
+                            "other ranks are missing: see that all are started and live",
                             what, agent->coordinator);
 }
 

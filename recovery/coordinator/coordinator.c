@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "coordinator/serving.h"
 #include "operator/endpoint.h"
@@ -200,16 +201,19 @@ static void *coordinator_thread(void *argument)
 muster_status muster_coordinator_start(const muster_coordinator_options *options,
                                        muster_coordinator **coordinator, muster_error *error)
 {
-    muster_status status = muster_coordinator_open(options, coordinator, error);
+    muster_coordinator *opened = NULL;
+    *coordinator = NULL;
+    muster_status status = muster_coordinator_open(options, &opened, error);
     if (status != MUSTER_OK)
         return status;
-    int reason = pthread_create(&(*coordinator)->thread, NULL, coordinator_thread, *coordinator);
+    MUSTER_ASSERT(opened != NULL);
+    int reason = pthread_create(&opened->thread, NULL, coordinator_thread, opened);
     if (reason != 0) {
-        muster_coordinator_stop(*coordinator);
-        *coordinator = NULL;
+        muster_coordinator_stop(opened);
         return muster_error_set_errno(error, reason, "starting the coordinator's thread");
     }
-    (*coordinator)->has_thread = true;
+    opened->has_thread = true;
+    *coordinator = opened;
     return muster_error_set_ok(error);
 }
 

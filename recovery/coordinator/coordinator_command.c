@@ -74,6 +74,14 @@ static int coordinator_usage(const char *sentence)
     return COORDINATOR_EXIT_USAGE;
 }
 
+static int coordinator_unknown(const char *written)
+{
+    char sentence[160];
+    snprintf(sentence, sizeof sentence,
+             "option %.60s is unknown, ambiguous, lacks its value or takes none", written);
+    return coordinator_usage(sentence);
+}
+
 /* One option that is no rule of a job. False: its value is unusable. */
 static bool coordinator_take_option(coordinator_command *command, int option, const char *value)
 {
@@ -122,12 +130,13 @@ static int coordinator_parse(coordinator_command *command, int argc, char **argv
     }
     muster_error_init(&error);
     optind = 1;
+    opterr = 0; /* it would say "coordinator:" and no more */
     for (;;) {
         int option = getopt_long(argc, argv, "", options, NULL);
         if (option == -1)
             break;
         if (option == '?')
-            return coordinator_usage("an option is unknown or lacks its value");
+            return coordinator_unknown(argv[optind - 1]);
         if (option >= COORDINATOR_OPTION_POLICY) {
             const char *name = names.names[option - COORDINATOR_OPTION_POLICY];
             if (muster_policy_option_set(&command->options.policy, name, optarg, &error) !=
@@ -194,6 +203,9 @@ static int coordinator_run(coordinator_command *command)
     if (status == MUSTER_OK) {
         if (command->ready_fd >= 0)
             coordinator_say_ready(command->ready_fd, muster_coordinator_endpoint(coordinator));
+        else
+            fprintf(stderr, "muster coordinator: ranks find it at %s\n",
+                    muster_coordinator_endpoint(coordinator));
         status = muster_coordinator_serve(coordinator, &error);
     }
     if (status != MUSTER_OK)

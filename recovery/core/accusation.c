@@ -2,14 +2,15 @@
 /* A rank that waited in a batch past its deadline accuses one that did not come. Is the accused to
  * blame? Its heartbeats say what its working thread does:
  *
- *   it does not wait            it stayed out of a batch in which others wait: verdict
+ *   it does not wait, twice     it stayed out of a batch in which others wait: verdict. Once could be the
+ *                               moment at which it comes, late, or spins before it says that it waits
  *   it waits, and so does       the ranks are in different calls: a mistake of the program, told to all;
  *   everybody, for a while      nobody is killed
  *   it waits, others do not     somebody else is late; whoever waits for that one will accuse it. After
  *                               the grace the accusation is dropped
  *
  * Only heartbeats from after the accusation count, because an older one may be from before the wait;
- * where none comes for two of them, the last one has to do. */
+ * where they do not come for the time of three, the last one has to do. */
 #include <string.h>
 
 #include "core/core_state.h"
@@ -52,6 +53,7 @@ void muster_core_accusation_add(muster_core *core, const muster_core_slot *accus
         .sequence = message->u.evidence.sequence,
         .call = message->u.evidence.call,
         .at_ns = core->now_ns,
+        .looked_ns = core->now_ns,
     };
     core->changed = true;
 }
@@ -87,6 +89,17 @@ static bool accusation_all_differ(muster_core *core, const muster_core_accusatio
     return *other != NULL;
 }
 
+/* Counts the heartbeats in a row, since the accusation, in which the accused did not wait. */
+static void accusation_look(muster_core *core, muster_core_accusation *accusation)
+{
+    const muster_core_slot *accused = muster_core_members_slot(core, accusation->accused);
+    if (!accused || accused->process.activity_ns <= accusation->looked_ns) {
+        return;
+    }
+    accusation->looked_ns = accused->process.activity_ns;
+    accusation->idle_in_row = accused->process.activity.waiting ? 0 : accusation->idle_in_row + 1;
+}
+
 /* True when the accusation is settled. */
 static bool accusation_settle(muster_core *core, const muster_core_accusation *accusation)
 {
@@ -96,9 +109,8 @@ static bool accusation_settle(muster_core *core, const muster_core_accusation *a
         accused->process.incarnation != accusation->incarnation) {
         return true;
     }
-    bool fresh = accused->process.activity_ns > accusation->at_ns;
-    bool old_must_do = muster_core_passed(core, accusation->at_ns, 2 * deadlines->heartbeat_ns);
-    if ((fresh || old_must_do) && !accused->process.activity.waiting) {
+    bool old_must_do = muster_core_passed(core, accusation->at_ns, 3 * deadlines->heartbeat_ns);
+    if (accusation->idle_in_row >= 2 || (old_must_do && !accused->process.activity.waiting)) {
         muster_core_verdict_give(core, accused, MUSTER_EVIDENCE_BATCH_DEADLINE, -1);
         return true;
     }
@@ -117,6 +129,7 @@ static bool accusation_settle(muster_core *core, const muster_core_accusation *a
 void muster_core_accusation_turn(muster_core *core)
 {
     for (size_t i = 0; i < core->accusation_count;) {
+        accusation_look(core, &core->accusations[i]);
         muster_core_accusation accusation = core->accusations[i];
         bool settled = accusation_settle(core, &accusation);
         if (core->state == MUSTER_CORE_ENDED || core->accusation_count == 0) {

@@ -120,6 +120,8 @@ typedef struct muster_core_accusation {
     uint64_t communicator, sequence;
     uint32_t call;
     int64_t at_ns;
+    int64_t looked_ns;   /* of the accused's last heartbeat that was looked at */
+    int32_t idle_in_row; /* heartbeats since then, one after the other, in which it did not wait */
 } muster_core_accusation;
 
 /* Membership of a past epoch, as long as somebody may hold a state of it. */
@@ -312,7 +314,7 @@ void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot);
 void muster_core_launcher_message(muster_core *core, muster_connection connection,
                                   const muster_message *message);
-/* A launcher of a job whose ranks have all left: it is told so, where it was away meanwhile. */
+/* A launcher of a job that has ended: it is told so, where it was away meanwhile. */
 void muster_core_launcher_ended(muster_core *core, muster_connection connection,
                                 const muster_message *message);
 void muster_core_launcher_turn(muster_core *core);

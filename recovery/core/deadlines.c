@@ -70,7 +70,7 @@ muster_status muster_deadlines_check(const muster_deadlines *deadlines, muster_e
     const deadline_rule rules[] = {
         {LOW(heartbeat), 2, true, HIGH(suspect), "one late heartbeat is no suspicion"},
         {LOW(suspect), 1, false, HIGH(silence), "a suspicion comes before its verdict"},
-        {LOW(heartbeat), 2, true, HIGH(verdict_grace), "a verdict looks at fresh heartbeats"},
+        {LOW(heartbeat), 4, true, HIGH(verdict_grace), "a verdict looks at fresh heartbeats"},
         {LOW(heartbeat), 1, true, HIGH(reconnect), "a heartbeat is what comes back"},
         {LOW(reconnect), 1, false, HIGH(rebuild), "a rebuild waits for it"},
         {LOW(gone), 1, false, HIGH(rebuild), "a rebuild waits for it"},

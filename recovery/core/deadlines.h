@@ -35,7 +35,7 @@ muster_status muster_deadlines_set(muster_deadlines *deadlines, const char *name
                                    muster_error *error);
 
 /* An order that cannot work is refused with the two names: heartbeat*2 <= suspect < silence,
- * verdict_grace >= 2*heartbeat, start <= rebuild, gone < rebuild, ... */
+ * verdict_grace >= 4*heartbeat, start <= rebuild, gone < rebuild, ... */
 muster_status muster_deadlines_check(const muster_deadlines *deadlines, muster_error *error);
 
 #endif

@@ -203,8 +203,11 @@ void muster_core_ending_answer(muster_core *core, muster_connection connection,
     bool of_launcher = message->type == MUSTER_MESSAGE_LAUNCHER_JOIN ||
                        message->type == MUSTER_MESSAGE_LAUNCHER_HEARTBEAT ||
                        message->type == MUSTER_MESSAGE_EXITED;
-    if (core->ended_status == MUSTER_OK && message->term != 0 && of_launcher) {
+    if (message->term != 0 && of_launcher) {
         muster_core_launcher_ended(core, connection, message);
+        if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN && core->ended_status != MUSTER_OK) {
+            ending_say(core, connection, MUSTER_SLOT_NONE, 0, status);
+        }
         return;
     }
     switch (message->type) {

@@ -161,6 +161,9 @@ static void launcher_tell_slots(muster_core *core, const muster_core_launcher *l
 static void launcher_tell(muster_core *core, const muster_core_launcher *launcher)
 {
     launcher_tell_slots(core, launcher);
+    if (core->state == MUSTER_CORE_ENDED) {
+        return; /* nothing is started any more, and a launcher ends its ranks by itself */
+    }
     for (size_t i = 0; i < core->death_count; i++) {
         const muster_core_death *death = &core->deaths[i];
         if (!death->death.proven_gone && launcher_owns(launcher, death->death.slot)) {

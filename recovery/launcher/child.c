@@ -152,7 +152,7 @@ muster_status muster_child_spawn(const muster_child_options *options, muster_chi
         int reason = errno;
         child_close_ends(&ends);
         child_abandon(child);
-        return muster_error_set_errno(error, reason, "making the pipes of a rank");
+        return muster_error_set_errno(error, reason, "making the pipes of a rank (see ulimit -n)");
     }
     const muster_keeper_plan plan = {.process_namespace = options->process_namespace,
                                      .process_id_hint = options->process_id_hint,
@@ -186,7 +186,7 @@ muster_status muster_child_spawn(const muster_child_options *options, muster_chi
     if (reason == 0)
         return muster_error_set_ok(error);
     child_abandon(child);
-    return muster_error_set_errno(error, reason, "starting a process for a rank");
+    return muster_error_set_errno(error, reason, "starting a process for a rank (see ulimit -u)");
 }
 
 void muster_child_open_gate(muster_child *child)

@@ -66,8 +66,10 @@ void muster_control_close(muster_control *control, int linger_ms)
 static void control_send_join(muster_control *control, int64_t now_ns)
 {
     control->join_tried_ns = now_ns;
-    if (control_send(control, &control->join))
+    if (control_send(control, &control->join)) {
         control->join_sent_ns = now_ns;
+        control->reached_ns = now_ns;
+    }
 }
 
 void muster_control_rejoin(muster_control *control, int64_t now_ns)
@@ -92,7 +94,8 @@ int64_t muster_control_turn(muster_control *control, int64_t now_ns)
         muster_message heartbeat = {.type = MUSTER_MESSAGE_LAUNCHER_HEARTBEAT,
                                     .slot = MUSTER_SLOT_NONE};
         control->heartbeat_sent_ns = now_ns;
-        control_send(control, &heartbeat);
+        if (control_send(control, &heartbeat))
+            control->reached_ns = now_ns;
     }
     return control->heartbeat_sent_ns + control->heartbeat_ns;
 }

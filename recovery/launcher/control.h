@@ -14,6 +14,7 @@ typedef struct muster_control {
     uint64_t term; /* the highest seen; 0: none yet */
     bool welcomed;
     int64_t heard_ns;
+    int64_t reached_ns;   /* when a message last found a connection */
     int64_t join_sent_ns; /* the last that found a connection */
     int64_t join_tried_ns;
     char trouble[MUSTER_NOTE_TEXT_BYTES]; /* what came instead of an answer; empty: nothing */

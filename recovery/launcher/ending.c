@@ -20,6 +20,7 @@
 /* The same, and every last rank ended with code 0: the word that they left was lost with a coordinator
  * that was killed, and its successor knows of no job. Longer than a leave takes. */
 #define ENDING_UNSAID_NS (3000 * NS_PER_MS)
+#define ENDING_GAVE_UP_NS (2000 * NS_PER_MS)
 /* From SIGKILL for ranks to SIGKILL for keepers that are still there. */
 #define ENDING_KEEPERS_NS (3000 * NS_PER_MS)
 
@@ -43,8 +44,10 @@ void muster_ending_fail(muster_launcher *launcher, int exit_code)
         return;
     launcher->ending = true;
     launcher->exit_code = exit_code;
-    launcher->kill_ns = launcher->now_ns + launcher->options.grace_ns;
-    ending_signal_all(launcher, SIGTERM);
+    launcher->ask_ns = launcher->now_ns;
+    if (launcher->gave_up)
+        launcher->ask_ns += ENDING_GAVE_UP_NS;
+    launcher->kill_ns = launcher->ask_ns + launcher->options.grace_ns;
 }
 
 void muster_ending_signal(muster_launcher *launcher, int signal_number)
@@ -67,6 +70,7 @@ void muster_ending_signal(muster_launcher *launcher, int signal_number)
         launcher->ending = true;
         launcher->kill_ns = launcher->now_ns + launcher->options.grace_ns;
     }
+    launcher->ask_ns = 0;
     launcher->exit_code = 128 + signal_number;
     ending_signal_all(launcher, signal_number);
 }
@@ -204,6 +208,10 @@ void muster_ending_turn(muster_launcher *launcher)
             launcher->over = true;
             return;
         }
+        if (launcher->ask_ns != 0 && launcher->now_ns >= launcher->ask_ns) {
+            launcher->ask_ns = 0;
+            ending_signal_all(launcher, SIGTERM);
+        }
         if (launcher->now_ns >= launcher->kill_ns) {
             ending_kill_all(launcher);
             if (launcher->kill_keepers_ns == 0)
@@ -229,6 +237,8 @@ void muster_ending_turn(muster_launcher *launcher)
 int64_t muster_ending_deadline(const muster_launcher *launcher)
 {
     int64_t earliest_ns = INT64_MAX;
+    if (launcher->ask_ns != 0)
+        earliest_ns = launcher->ask_ns;
     if (launcher->ending && launcher->kill_ns < earliest_ns)
         earliest_ns = launcher->kill_ns;
     if (launcher->ending && launcher->kill_keepers_ns != 0 &&

@@ -34,10 +34,11 @@ static void hearing_welcome(muster_launcher *launcher, const muster_message *mes
 {
     launcher->control.welcomed = true;
     launcher->control.heartbeat_ns = message->u.welcome.policy.deadlines.heartbeat_ns;
-    if (launcher->began && message->term > launcher->welcome_term)
+    if (launcher->began && (message->term > launcher->welcome_term || launcher->silence_said))
         muster_launcher_say(launcher, "the coordinator is back, in term %llu",
                             (unsigned long long)message->term);
     launcher->welcome_term = message->term;
+    launcher->silence_said = false;
     if (launcher->began)
         muster_rank_tell_all(launcher);
     else if (!launcher->ending)
@@ -49,7 +50,7 @@ static void hearing_start(muster_launcher *launcher, const muster_message *messa
     muster_rank *known = muster_rank_find(launcher, message->slot, message->incarnation);
     if (known != NULL) {
         /* Our answer was lost. */
-        if (!known->child.exited)
+        if (!known->exit_handled)
             muster_control_send_process(&launcher->control, MUSTER_MESSAGE_STARTED, message->slot,
                                         message->incarnation, known->child.process_id, -1,
                                         known->started_ns);
@@ -85,7 +86,7 @@ static void hearing_kill(muster_launcher *launcher, const muster_message *messag
         return;
     if (rank == NULL)
         rank = muster_rank_find_process(launcher, message->u.process.process_id);
-    if (rank != NULL && rank->child.exited)
+    if (rank != NULL && rank->exit_handled)
         muster_control_send_process(&launcher->control, MUSTER_MESSAGE_EXITED, message->slot,
                                     message->incarnation, rank->child.process_id,
                                     rank->child.wait_status, rank->exited_ns);

@@ -191,8 +191,16 @@ static void launcher_watch_coordinator(muster_launcher *launcher)
 {
     const muster_run_options *options = &launcher->options;
     int64_t silent_ns = launcher->now_ns - launcher->control.heard_ns;
+    int64_t away_ns = launcher->now_ns - launcher->control.reached_ns;
     if (launcher->ending)
         return;
+    if (launcher->began && !launcher->silence_said && options->coordinator != NULL &&
+        away_ns > options->policy.deadlines.reconnect_ns) {
+        launcher->silence_said = true;
+        muster_launcher_say(launcher,
+                            "the coordinator at %s cannot be reached; the ranks go on without it",
+                            options->coordinator);
+    }
     if (!launcher->began) {
         if (silent_ns < options->contact_ns)
             return;
@@ -290,6 +298,7 @@ static void launcher_run(muster_launcher *launcher)
 {
     launcher_poll set = {NULL, 0, 0};
     launcher->control.heard_ns = muster_launcher_clock_ns();
+    launcher->control.reached_ns = launcher->control.heard_ns;
     while (!launcher->over) {
         launcher->now_ns = muster_launcher_clock_ns();
         launcher_take_signals(launcher);

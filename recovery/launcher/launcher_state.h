@@ -114,6 +114,7 @@ typedef struct muster_launcher {
     int exit_code;
     bool ending;       /* nothing is started any more */
     int ending_signal; /* of the user; 0: none */
+    int64_t ask_ns;    /* when ranks that heard of the end themselves are asked to; 0: not due */
     int64_t kill_ns;   /* when those that are left are killed; 0: not set */
     int64_t kill_keepers_ns;
     bool gave_up;
@@ -154,7 +155,8 @@ void muster_rank_free_all(muster_launcher *launcher);
 void muster_hearing_turn(muster_launcher *launcher);
 
 /* ending.c */
-/* The job cannot succeed: ranks are asked to end, then killed. The first code stands. */
+/* The job cannot succeed: ranks are asked to end, then killed. The first code stands. Where it was
+ * given up, their agents tell them: they get a while to end by themselves. */
 void muster_ending_fail(muster_launcher *launcher, int exit_code);
 void muster_ending_signal(muster_launcher *launcher, int signal_number);
 /* A rank ended before its join: what it means. */

@@ -103,8 +103,6 @@ static bool rank_fill_environment(const muster_launcher *launcher, rank_environm
         RANK_SET("MUSTER_SLOT=spare");
     }
     RANK_SET("MUSTER_SLOT_COUNT=%d", options->policy.slot_count);
-    if (launcher->sessions == NULL)
-        RANK_SET("MUSTER_TRACE=0");
 #undef RANK_SET
     for (size_t i = 0; i < traced; i++)
         environment->strings[count++] = (char *)(uintptr_t)tracing[i];
@@ -343,7 +341,9 @@ static void rank_take_in(muster_launcher *launcher, muster_rank *rank)
     }
     rank_read_output(&rank->child.stdout_fd, rank->child.gone, &rank->out, &launcher->out);
     rank_read_output(&rank->child.stderr_fd, rank->child.gone, &rank->err, &launcher->err);
-    if (rank->child.exited && !rank->exit_handled)
+    /* Not before its keeper ended: behind a shell, what the rank did may go on for a moment after the
+     * shell, and an exit is believed to prove that nobody writes any more. */
+    if (rank->child.gone && !rank->exit_handled)
         rank_handle_exit(launcher, rank);
     rank_judge(launcher, rank);
 }
@@ -399,7 +399,7 @@ void muster_rank_tell_all(muster_launcher *launcher)
 {
     for (size_t i = 0; i < launcher->rank_count; i++) {
         muster_rank *rank = launcher->ranks[i];
-        if (!rank->child.exited && rank->slot >= 0)
+        if (!rank->exit_handled && rank->slot >= 0)
             muster_control_send_process(&launcher->control, MUSTER_MESSAGE_STARTED, rank->slot,
                                         rank->incarnation, rank->child.process_id, -1,
                                         rank->started_ns);

@@ -141,7 +141,7 @@ void muster_policy_options_print(FILE *out)
 #define POLICY_LINE(option, argument, sentence) policy_print_line(out, option, argument, sentence);
     MUSTER_POLICY_OPTION_LIST(POLICY_LINE)
 #undef POLICY_LINE
-    fprintf(out, "Deadlines, in milliseconds:\n");
+    fprintf(out, "Deadlines, in milliseconds; the numbers are the defaults:\n");
 #define DEADLINE_LINE(name, default_ms, sentence) \
     { \
         char option[MUSTER_POLICY_OPTION_NAME_BYTES]; \

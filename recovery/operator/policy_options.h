@@ -10,20 +10,21 @@
 
 /* X(option, argument, sentence). The deadlines of core/deadlines.h come after them. */
 #define MUSTER_POLICY_OPTION_LIST(X) \
-    X("on-loss", "replace|shrink", "what follows a loss: a new process, or fewer ranks") \
-    X("min-ranks", "N", "give the job up when fewer ranks than this can go on") \
-    X("max-replacements", "N", "at most this many replacements in the whole job") \
-    X("crash-loop-deaths", "N", "give up when a slot dies this often without a new committed step")
+    X("on-loss", "replace|shrink", \
+      "what follows a loss: a new process (the default), or fewer ranks") \
+    X("min-ranks", "N", "give up when fewer can go on (default: all ranks; 1 where it shrinks)") \
+    X("max-replacements", "100", "at most this many replacements in the whole job") \
+    X("crash-loop-deaths", "3", "give up when a slot dies this often without a new committed step")
 
 /* Replace, up to 100 replacements, give up after 3 deaths of a slot at the same step. */
 void muster_policy_defaults(muster_policy *policy);
 
 #define MUSTER_POLICY_OPTION_NAME_BYTES 40
-#define MUSTER_POLICY_OPTION_ONE(...) +1
+#define MUSTER_POLICY_OPTION_ONE(...) 1,
 /* How many options there are, deadlines included. */
 #define MUSTER_POLICY_OPTION_COUNT \
-    (0 MUSTER_POLICY_OPTION_LIST(MUSTER_POLICY_OPTION_ONE) \
-         MUSTER_DEADLINE_LIST(MUSTER_POLICY_OPTION_ONE))
+    ((int)sizeof((const char[]){MUSTER_POLICY_OPTION_LIST(MUSTER_POLICY_OPTION_ONE) \
+                                    MUSTER_DEADLINE_LIST(MUSTER_POLICY_OPTION_ONE)}))
 
 typedef struct muster_policy_option_names {
     char names[MUSTER_POLICY_OPTION_COUNT][MUSTER_POLICY_OPTION_NAME_BYTES];

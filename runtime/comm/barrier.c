@@ -6,13 +6,6 @@
 #include "base/error.h"
 #include "comm/comm.h"
 
-static muster_status start(muster_request *draft, muster_request **request, muster_error *error)
-{
-    muster_request_launch(draft);
-    *request = draft;
-    return muster_error_set_ok(error);
-}
-
 muster_status muster_barrier(muster_comm *comm, muster_error *error)
 {
     muster_request *request;
@@ -22,12 +15,9 @@ muster_status muster_barrier(muster_comm *comm, muster_error *error)
 
 muster_status muster_barrier_start(muster_comm *comm, muster_request **request, muster_error *error)
 {
-    if (request == NULL)
-        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
-                                "muster_barrier_start: request is NULL; pass where it goes");
     muster_request *draft;
     muster_status status = muster_request_new(comm, MUSTER_CALL_BARRIER, &draft, error);
-    return status != MUSTER_OK ? status : start(draft, request, error);
+    return status != MUSTER_OK ? status : muster_request_start(draft, request, error);
 }
 
 static void copy_lengths(muster_request *request, const muster_verdict *verdict,

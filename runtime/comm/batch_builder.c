@@ -58,6 +58,7 @@ static void open_layout(muster_batch *batch, const int64_t *lengths, int32_t len
         refuse(batch, &local, -1);
         return;
     }
+    MUSTER_ASSERT(lengths != NULL); /* the check has refused it */
     batch->lengths = malloc((size_t)comm->size * sizeof(*batch->lengths));
     if (batch->lengths == NULL) {
         refuse_memory(batch);
@@ -183,13 +184,13 @@ static muster_batch_tensor *add_tensor(muster_batch *batch, const muster_tensor 
                          "rows is NULL; pass a tensor, with 0 rows where there are none");
     else
         muster_tensor_check(rows, false, &local);
-    if (local.status == MUSTER_OK && batch->lengths != NULL &&
+    if (local.status == MUSTER_OK && rows != NULL && batch->lengths != NULL &&
         rows->dimensions[0] != batch->lengths[comm->rank])
         muster_error_set(&local, MUSTER_ERR_OWN_ROWS, MUSTER_FIELD_OWN_ROWS,
                          batch->lengths[comm->rank], rows->dimensions[0],
                          "the rows of this rank's tensor are not its entry in the lengths");
     refuse(batch, &local, index);
-    if (local.status != MUSTER_OK || tensor == NULL)
+    if (local.status != MUSTER_OK || tensor == NULL || rows == NULL)
         return NULL;
     muster_descriptor descriptor = {
         .dtype = (int32_t)rows->dtype, .dimension_count = rows->dimension_count, .peer = -1};
@@ -348,6 +349,7 @@ static void batch_agreed(muster_request *request, const muster_verdict *verdict,
     }
     const muster_record *root_record =
         has_root(batch->call) ? muster_request_record_of(payloads, batch->root) : NULL;
+    MUSTER_ASSERT(root_record != NULL || !verdict->direct);
     for (int32_t i = 0; i < batch->tensor_count; i++) {
         muster_pattern *pattern = &batch->tensors[i].pattern;
         pattern->direct = verdict->direct;

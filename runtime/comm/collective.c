@@ -14,15 +14,7 @@ static muster_status run(muster_batch *batch, muster_error *error)
 
 static muster_status start(muster_batch *batch, muster_request **request, muster_error *error)
 {
-    *request = muster_batch_close(batch);
-    muster_request_launch(*request);
-    return muster_error_set_ok(error);
-}
-
-static muster_status no_request(const char *call, muster_error *error)
-{
-    return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
-                            "%s: request is NULL; pass where the handle goes", call);
+    return muster_request_start(muster_batch_close(batch), request, error);
 }
 
 static muster_status open_rooted(muster_comm *comm, muster_call call, const muster_tensor *rows,
@@ -52,8 +44,6 @@ muster_status muster_gatherv_start(muster_comm *comm, const muster_tensor *rows,
                                    const muster_root_rows *root_rows, muster_request **request,
                                    muster_error *error)
 {
-    if (request == NULL)
-        return no_request("muster_gatherv_start", error);
     muster_batch *batch;
     muster_status status = open_rooted(comm, MUSTER_CALL_GATHERV, rows, lengths, lengths_count,
                                        root, root_rows, &batch, error);
@@ -75,8 +65,6 @@ muster_status muster_scatterv_start(muster_comm *comm, const muster_root_rows *r
                                     const muster_tensor *rows, muster_request **request,
                                     muster_error *error)
 {
-    if (request == NULL)
-        return no_request("muster_scatterv_start", error);
     muster_batch *batch;
     muster_status status = open_rooted(comm, MUSTER_CALL_SCATTERV, rows, lengths, lengths_count,
                                        root, root_rows, &batch, error);
@@ -104,8 +92,6 @@ muster_status muster_broadcast(muster_comm *comm, const muster_tensor *rows, int
 muster_status muster_broadcast_start(muster_comm *comm, const muster_tensor *rows, int32_t root,
                                      muster_request **request, muster_error *error)
 {
-    if (request == NULL)
-        return no_request("muster_broadcast_start", error);
     muster_batch *batch;
     muster_status status = open_broadcast(comm, rows, root, &batch, error);
     return status != MUSTER_OK ? status : start(batch, request, error);
@@ -137,8 +123,6 @@ muster_status muster_allgatherv_start(muster_comm *comm, const muster_tensor *ro
                                       const muster_tensor *all, muster_request **request,
                                       muster_error *error)
 {
-    if (request == NULL)
-        return no_request("muster_allgatherv_start", error);
     muster_batch *batch;
     muster_status status = open_allgatherv(comm, rows, lengths, lengths_count, all, &batch, error);
     return status != MUSTER_OK ? status : start(batch, request, error);
@@ -182,11 +166,11 @@ muster_status muster_batch_add(muster_batch *batch, const muster_tensor *rows,
 
 muster_status muster_batch_start(muster_batch *batch, muster_request **request, muster_error *error)
 {
-    if (batch == NULL || request == NULL) {
-        muster_batch_abandon(batch);
-        return no_request("muster_batch_start", error);
-    }
-    *request = NULL;
+    if (batch == NULL)
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+                                "muster_batch_start: batch is NULL; open one first");
+    if (request != NULL)
+        *request = NULL;
     muster_status status = muster_batch_check(batch, error);
     if (status != MUSTER_OK) {
         muster_batch_abandon(batch);

@@ -89,12 +89,24 @@ void muster_request_drop(muster_request *request)
     free(request);
 }
 
+/* What moving will need on the transport, while a failure can still be said in the round. */
+static void reserve_batch(muster_comm *comm, muster_request *request)
+{
+    muster_error local;
+    muster_error_init(&local);
+    if (comm->transport != NULL &&
+        comm->job->table->reserve(comm->transport, request->operations.capacity, &local) !=
+            MUSTER_OK)
+        muster_request_refuse(request, &local);
+}
+
 void muster_request_launch(muster_request *request)
 {
     muster_comm *comm = request->comm;
     muster_job *job = comm->job;
     muster_record *record = &request->record;
     pthread_mutex_lock(&comm->lock);
+    reserve_batch(comm, request);
     record->wire_version = MUSTER_RECORD_WIRE_VERSION;
     record->job = job->hash;
     record->communicator = comm->id;
@@ -133,6 +145,22 @@ muster_status muster_request_run(muster_request *request, muster_error *error)
     muster_status status = muster_wait(request, MUSTER_TIMEOUT_INHERIT_NS, error);
     muster_request_drop(request);
     return status;
+}
+
+muster_status muster_request_start(muster_request *request, muster_request **where,
+                                   muster_error *error)
+{
+    if (where == NULL) {
+        muster_error local;
+        muster_error_init(&local);
+        muster_error_set(&local, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
+                         "request is NULL in a _start call; pass where the handle goes");
+        muster_request_refuse(request, &local);
+        return muster_request_run(request, error);
+    }
+    muster_request_launch(request);
+    *where = request;
+    return muster_error_set_ok(error);
 }
 
 muster_status muster_request_outcome(const muster_request *request, muster_error *error)

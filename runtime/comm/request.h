@@ -88,6 +88,11 @@ void muster_request_drop(muster_request *request);
 /* Queues it and returns at once; never fails. */
 void muster_request_launch(muster_request *request);
 
+/* Launches for a _start call. where NULL is the caller's mistake, made after the others may have begun:
+ * it goes into the round like any other, so that nobody waits for this rank; the code comes back here. */
+muster_status muster_request_start(muster_request *request, muster_request **where,
+                                   muster_error *error);
+
 /* Launches, waits with the communicator's timeout, frees: a blocking call. */
 muster_status muster_request_run(muster_request *request, muster_error *error);
 

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "comm/clock.h"
@@ -74,6 +75,7 @@ static muster_status connect_group(muster_comm *comm, int32_t color, split_place
     for (int32_t rank = 0; rank < comm->size; rank++)
         if (places[rank].color == color)
             places[count++] = places[rank];
+    MUSTER_ASSERT(count > 0); /* this rank's own place is among them */
     qsort(places, (size_t)count, sizeof(*places), compare_places);
     muster_member *members = calloc((size_t)count, sizeof(*members));
     if (members == NULL)
@@ -131,6 +133,7 @@ muster_status muster_comm_split(muster_comm *comm, int32_t color, int32_t key, m
         free(places);
         return status;
     }
+    MUSTER_ASSERT(split != NULL); /* else this rank has refused, and so have all */
     muster_error connect_error;
     muster_error_init(&connect_error);
     muster_comm *made = NULL;

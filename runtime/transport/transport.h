@@ -123,6 +123,10 @@ typedef struct muster_transport_table {
     void (*round_missing)(muster_transport *transport, uint64_t round, muster_rank_set *missing);
 
     /* ---- data ---- */
+    /* Room for a batch of so many operations, before the round that agrees on it: a submit within it does
+     * not fail for want of memory. A batch may be live. MUSTER_ERR_NO_MEMORY. */
+    muster_status (*reserve)(muster_transport *transport, size_t operation_count,
+                             muster_error *error);
     /* Operations are copied. One batch is live at a time on one transport. */
     muster_status (*submit)(muster_transport *transport,
                             const muster_transport_operation *operations, size_t operation_count,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be drawn for a run, how it is done to a job, and which ends are then legal."""
 import os
+import re
 import signal
 import time
 
@@ -158,6 +159,18 @@ class Fault:
         if plan.fault == "hang":
             self._signal(first, signal.SIGUSR1)
 
+    def _was_late(self):
+        """One that was hit had come to the end itself, or others left before the verdict: they did not
+        need it any more, and are not there to go on with a replacement."""
+        if self.late:
+            return True
+        with open(os.path.join(self.folder, "output"), errors="replace") as file:
+            done = re.findall(r"^\[(\d+)\.(\d+)\] campaign: done", file.read(), re.MULTILINE)
+        if any((str(slot), str(incarnation)) in done for slot, incarnation, _, _ in self.hit):
+            return True
+        verdict_ns = max([note["time_ns"] for note in self.events.of("verdict")], default=0)
+        return any(note["time_ns"] < verdict_ns for note in self.events.of("left"))
+
     def legal_ends(self):
         """Exit codes of the launcher that the rules allow. Where some rank had come to its end when the
         fault fell, the others may find nobody to go on with."""
@@ -167,11 +180,12 @@ class Fault:
         legal = {EXIT_OK}
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and self.late:
+        if plan.losses() > 0 and self._was_late():
             legal.add(EXIT_GAVE_UP)
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left
         return legal
 
     def may_lose_state(self):
-        return self.plan.losses() > 1
+        """A slot together with its mirror: two were hit, or the mirror had left."""
+        return self.plan.losses() > 1 or self._was_late()

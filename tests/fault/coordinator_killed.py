@@ -4,7 +4,7 @@ import os
 import re
 import signal
 
-from fault import FAST, MODES, RANK, Place, check, main, wait_for
+from fault import FAST, MODES, RANK, Place, check, has_rank, main, rank_of, wait_for
 
 
 def coordinator_of(place):
@@ -19,26 +19,6 @@ def coordinator_of(place):
                 return process_id
         return None
     return wait_for(find, "the coordinator")
-
-
-def rank_of(run, slot, incarnation=0):
-    """By what the launcher's environment gave it."""
-    wanted = {f"MUSTER_SLOT={slot}".encode(), f"MUSTER_INCARNATION={incarnation}".encode()}
-    for process_id in run.place.processes():
-        try:
-            with open(f"/proc/{process_id}/environ", "rb") as file:
-                if wanted <= set(file.read().split(b"\0")):
-                    return process_id
-        except OSError:
-            continue
-    raise AssertionError(f"slot {slot} has no process")
-
-
-def has_rank(run, slot, incarnation):
-    try:
-        return rank_of(run, slot, incarnation)
-    except AssertionError:
-        return None
 
 
 def steps_of(run):
@@ -126,14 +106,16 @@ def a_named_one_comes_back_from_its_journal():
         run = place.run("-n", "2", *FAST, "--coordinator", endpoint, "--", RANK, "200", "10")
         run.waits_to_print("step 10 ")
         coordinator.signal(signal.SIGKILL).ends_with(-signal.SIGKILL)
+        run.waits_to_say("cannot be reached; the ranks go on")
         again = place.coordinator(*options)
         again.waits_to_print("ipc://")
         os.kill(rank_of(run, 0), signal.SIGKILL)
-        run.ends_with(0).says("slot 0 is lost")
+        run.ends_with(0).says("slot 0 is lost").says("the coordinator is back")
         check(steps_of(run)[-1] == 200, run.everything())
         again.signal(signal.SIGTERM).ends_with(0)
         check("slot 0 is lost" in again.read(place.path("events")), "the events lack the verdict")
 
 
 main(it_is_started_again_and_ranks_live_on, a_rank_lost_after_it_came_back_is_replaced,
-     both_at_once, an_exit_that_nobody_heard_is_told_again, again_and_again, a_named_one_comes_back_from_its_journal)
+     both_at_once, an_exit_that_nobody_heard_is_told_again, again_and_again,
+     a_named_one_comes_back_from_its_journal)

@@ -37,6 +37,26 @@ def wait_for(condition, what):
     raise AssertionError(f"waited {LIMIT} s for {what}")
 
 
+def rank_of(run, slot, incarnation=0):
+    """By what the launcher's environment gave it."""
+    wanted = {f"MUSTER_SLOT={slot}".encode(), f"MUSTER_INCARNATION={incarnation}".encode()}
+    for process_id in run.place.processes():
+        try:
+            with open(f"/proc/{process_id}/environ", "rb") as file:
+                if wanted <= set(file.read().split(b"\0")):
+                    return process_id
+        except OSError:
+            continue
+    raise AssertionError(f"slot {slot} has no process")
+
+
+def has_rank(run, slot, incarnation):
+    try:
+        return rank_of(run, slot, incarnation)
+    except AssertionError:
+        return None
+
+
 class Place:
     """A runtime folder of our own, and a mark in the environment of everything that is started."""
 
@@ -49,6 +69,8 @@ class Place:
         # A sanitizer cannot look for leaks in a process that it cannot trace by its own number.
         options = self.environment.get("ASAN_OPTIONS", "")
         self.environment["ASAN_OPTIONS"] = options + ":detect_leaks=0"
+        options = self.environment.get("TSAN_OPTIONS", "")
+        self.environment["TSAN_OPTIONS"] = options + ":atexit_sleep_ms=0"
         self.started = []
         return self
 
@@ -113,6 +135,8 @@ class Run:
 
     @staticmethod
     def read(path):
+        if not os.path.exists(path):
+            return ""
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 

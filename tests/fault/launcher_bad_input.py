@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: one clear sentence, exit code 2, no hang, nothing started."""
 import os
+import resource
 import subprocess
 
 from fault import LIMIT, MUSTER, Place, check, main
@@ -93,5 +94,17 @@ def files_that_cannot_be_written():
         run.ends_with(0).says("/nowhere/r.json").says("/nowhere/e").says("/nowhere/trace")
 
 
+def descriptors_run_out():
+    def few_descriptors():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    with Place() as place:
+        done = subprocess.run([MUSTER, "run", "-n", "20", "--", "sleep", "1000"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=LIMIT, env=place.environment, preexec_fn=few_descriptors,
+                              check=False)
+        check(done.returncode == 5, f"exit code {done.returncode}\n{done.stderr}")
+        check("Too many open files" in done.stderr and "ulimit -n" in done.stderr, done.stderr)
+
+
 main(every_mistake_is_explained, a_taken_endpoint, a_journal_that_is_held_or_damaged,
-     help_and_version, files_that_cannot_be_written)
+     help_and_version, files_that_cannot_be_written, descriptors_run_out)

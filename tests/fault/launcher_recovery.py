@@ -3,8 +3,9 @@
 import json
 import os
 import re
+import signal
 
-from fault import FAST, MODES, RANK, Place, check, main
+from fault import FAST, MODES, RANK, Place, check, main, rank_of
 
 
 def drilled(place, *arguments, ranks=3, steps=60):
@@ -48,11 +49,17 @@ def the_root_twice_in_a_row():
 def a_spare_takes_the_slot():
     for mode in MODES:
         with Place() as place:
-            run, report = drilled(place, "--spares", "1", *mode, "--drill",
-                                  "slot=2,step=10,signal=KILL")
-            recovery = report["recoveries"][0]
-            check(recovery["spare"] and recovery["start_ms"] is None, report)
-            run.says("a spare takes slot 2")
+            report = place.path("report.json")
+            run = place.run("-n", "3", "--spares", "1", *FAST, *mode, "--report", report,
+                            "--events", place.path("events"), "--", RANK, "200", "5")
+            run.waits_for("a spare joined", lambda: run.read(place.path("events")))
+            run.waits_to_print("step 10 ")
+            os.kill(rank_of(run, 2), signal.SIGKILL)
+            run.ends_with(0).says("a spare takes slot 2")
+            with open(report, encoding="utf-8") as file:
+                recovery = json.load(file)["recoveries"][0]
+            check(recovery["spare"] and recovery["start_ms"] is None, recovery)
+            check("step 200 " in run.out, run.everything())
 
 
 def a_rank_behind_a_shell():
@@ -96,6 +103,24 @@ def two_launchers_share_a_job():
         coordinator.signal(15).ends_with(0)
 
 
+def a_new_launcher_takes_over_from_a_killed_one():
+    with Place() as place:
+        endpoint = f"ipc://{place.folder}/socket"
+        coordinator = place.coordinator("--bind", endpoint, "--ready-fd", "1")
+        coordinator.waits_to_print("ipc://")
+        shared = ["-n", "4", *FAST, "--coordinator", endpoint]
+        one = place.run(*shared, "--slots", "0-1", "--", RANK, "100", "10")
+        other = place.run(*shared, "--slots", "2-3", "--", RANK, "100", "10")
+        one.waits_to_print("step 10 ")
+        other.signal(signal.SIGKILL).ends_with(-signal.SIGKILL)
+        one.waits_to_say("slot 3 is lost")
+        again = place.run(*shared, "--slots", "2-3", "--", RANK, "100", "10")
+        again.ends_with(0)
+        one.ends_with(0)
+        check("step 100 " in one.out, one.everything())
+        coordinator.signal(15).ends_with(0)
+
+
 def a_taken_slot_is_refused():
     with Place() as place:
         endpoint = f"ipc://{place.folder}/socket"
@@ -111,4 +136,4 @@ def a_taken_slot_is_refused():
 
 main(every_kind_of_loss_is_timed, the_root_twice_in_a_row, a_spare_takes_the_slot,
      a_rank_behind_a_shell, the_trace_folder_tells_of_the_job, two_launchers_share_a_job,
-     a_taken_slot_is_refused)
+     a_new_launcher_takes_over_from_a_killed_one, a_taken_slot_is_refused)

@@ -240,7 +240,7 @@ static muster_status allgather(struct work *work)
 {
     uint16_t own[ALLGATHER_ROWS * 4];
     static uint16_t all[ALLGATHER_ROWS * 4 * VALUES_CELLS_MAX];
-    int64_t lengths[VALUES_CELLS_MAX];
+    int64_t lengths[VALUES_CELLS_MAX] = {0};
     uint64_t step = work->expected.step;
     int64_t total = 0;
     work->where = "an allgather";
@@ -273,6 +273,11 @@ static int64_t p2p_elements(uint64_t step, int32_t from, int32_t message)
     return (int64_t)((step * 131 + (uint64_t)from * 17 + (uint64_t)message * 7) % 5000);
 }
 
+static uint64_t message_id(int32_t from, int32_t message)
+{
+    return (uint64_t)from * P2P_SENDS + (uint64_t)message;
+}
+
 /* Each rank sends two messages round the ring, step by step to another neighbour: itself, too. */
 static muster_status p2p(struct work *work)
 {
@@ -292,7 +297,7 @@ static muster_status p2p(struct work *work)
         int64_t count = p2p_elements(step, work->rank, m);
         for (int64_t i = 0; i < count; i++)
             out[m][i] = (uint32_t)values_at(&work->values, VALUES_P2P, step,
-                                            (uint64_t)(work->rank * P2P_SENDS + m), (uint64_t)i, 0);
+                                            message_id(work->rank, m), (uint64_t)i, 0);
         muster_tensor sent = muster_tensor_host(out[m], MUSTER_DTYPE_UINT32, count, 1);
         muster_tensor received =
             muster_tensor_host(in[m], MUSTER_DTYPE_UINT32, p2p_elements(step, from, m), 1);
@@ -307,8 +312,8 @@ static muster_status p2p(struct work *work)
     status = muster_batch_run(batch, &work->error);
     for (int32_t m = 0; m < P2P_SENDS && status == MUSTER_OK; m++) {
         for (int64_t i = 0; i < p2p_elements(step, from, m); i++) {
-            uint32_t expected = (uint32_t)values_at(
-                &work->values, VALUES_P2P, step, (uint64_t)(from * P2P_SENDS + m), (uint64_t)i, 0);
+            uint32_t expected = (uint32_t)values_at(&work->values, VALUES_P2P, step,
+                                                    message_id(from, m), (uint64_t)i, 0);
             if (in[m][i] != expected)
                 work_wrong(work, "an element of a message", expected, in[m][i]);
         }

@@ -15,8 +15,8 @@
 #include "tracing/postmortem/trace_reader.h"
 
 #define EXIT_FOUND 0
-#define EXIT_USAGE 1
-#define EXIT_NOTHING 2
+#define EXIT_NOTHING 1
+#define EXIT_USAGE 2 /* as everywhere in the command */
 
 static void postmortem_usage(FILE *file)
 {
@@ -25,7 +25,7 @@ static void postmortem_usage(FILE *file)
             "Says what the traces in DIR (of `muster run --trace DIR`) tell: who was lost, in\n"
             "which batch the others stood, how long each step of the recovery took, and what\n"
             "was not recorded.\n"
-            "exit code: 0 findings were printed, 1 usage, 2 DIR is missing, empty or damaged\n");
+            "Exit code: 0 findings were printed, 1 DIR is missing, empty or damaged, 2 usage.\n");
 }
 
 static muster_status postmortem_read(const char *directory, muster_records *records,

@@ -66,6 +66,8 @@ struct muster_session_set {
     char home[PATH_MAX];
     const char *environment[4];
 
+    pthread_t worker;
+
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     session_request *first;
@@ -73,6 +75,7 @@ struct muster_session_set {
     int holders;   /* the owner and the worker: the last one out frees */
     bool given_up; /* the daemon did not answer in time once */
     int32_t failed_count;
+    bool worker_ends;    /* it has nothing more to do that could block */
     uint64_t done_count; /* requests that the worker has been through */
     muster_error first_failure;
 
@@ -284,6 +287,7 @@ static void *session_worker(void *context)
         request->status = status;
         closed = request->kind == SESSION_CLOSE ||
                  (request->kind == SESSION_OPEN && status != MUSTER_OK);
+        set->worker_ends = closed;
         if (!request->awaited) {
             if (status != MUSTER_OK && set->failed_count++ == 0)
                 set->first_failure = request->error;
@@ -458,20 +462,35 @@ static void session_job_name(muster_session_set *set, const char *job_name)
             *at = '_'; /* LTTng refuses slashes and commas in names */
 }
 
+/* The owner's last act. A worker that ends is waited for, so that no thread is left over; one that a
+ * call of liblttng-ctl may hold for ever is not. */
+static void session_leave(muster_session_set *set)
+{
+    pthread_mutex_lock(&set->mutex);
+    bool ends = set->worker_ends;
+    set->given_up = true;
+    pthread_cond_broadcast(&set->changed);
+    pthread_mutex_unlock(&set->mutex);
+    if (ends)
+        pthread_join(set->worker, NULL);
+    else
+        pthread_detach(set->worker);
+    pthread_mutex_lock(&set->mutex);
+    session_let_go(set);
+}
+
 static muster_status session_start_worker(muster_session_set *set, muster_error *error)
 {
-    pthread_t thread;
     sigset_t all;
     sigset_t before;
     /* The launcher's signals are for the launcher's thread. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     set->holders = 2;
-    int code = pthread_create(&thread, NULL, session_worker, set);
+    int code = pthread_create(&set->worker, NULL, session_worker, set);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (code != 0)
         return muster_error_set_errno(error, code, "the session worker's thread");
-    pthread_detach(thread); /* liblttng-ctl may hold it for ever: nobody joins it */
     return MUSTER_OK;
 }
 
@@ -506,10 +525,7 @@ muster_status muster_session_open(const muster_session_options *options, muster_
     }
     status = session_await(made, session_request_new(SESSION_OPEN, 0, 0, ""), error);
     if (status != MUSTER_OK) {
-        pthread_mutex_lock(&made->mutex);
-        made->given_up = true;
-        pthread_cond_broadcast(&made->changed);
-        session_let_go(made);
+        session_leave(made);
         return status;
     }
     size_t count = 0;
@@ -568,8 +584,7 @@ muster_status muster_session_close(muster_session_set *set, muster_error *error)
         status = muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, set->failed_count,
                                   "%d times something was not recorded; first: %.170s",
                                   set->failed_count, set->first_failure.message);
-    set->given_up = true; /* the worker, where it still lives, has nobody left to serve */
-    pthread_cond_broadcast(&set->changed);
-    session_let_go(set);
+    pthread_mutex_unlock(&set->mutex);
+    session_leave(set);
     return status;
 }

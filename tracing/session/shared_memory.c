@@ -44,7 +44,7 @@ muster_status muster_shared_memory_check(const muster_shared_memory_need *need, 
         bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes, (int64_t)free_bytes,
         "/dev/shm is too small for the trace rings: %d sessions on %d CPUs need %" PRIu64
         " MiB, %" PRIu64 " MiB are free; enlarge it (mount -o remount,size=..., "
-        "docker --shm-size) or take smaller sub-buffers",
+        "docker --shm-size)",
         need->session_count, need->cpu_count, mebibytes(bytes), free_bytes / (1024 * 1024));
 }
 

@@ -54,13 +54,14 @@ MUSTER_API muster_status muster_job_options_from_environment(muster_job_options 
                                                              muster_error *error);
 
 /* Joins: says hello to the coordinator, waits until the epoch has formed, connects to the other
- * ranks. A spare waits until it is given a slot (join_timeout_ns does not count meanwhile). options NULL: as muster_job_options_from_environment. On success *job is the caller's, to
+ * ranks. A spare waits until it is given a slot (join_timeout_ns does not count meanwhile). options
+ * NULL: as muster_job_options_from_environment. On success *job is the caller's, to
  * be ended with muster_job_leave. Any thread. Blocks until the epoch has formed, or join_timeout_ns.
  * Returns MUSTER_OK; MUSTER_ERR_ENVIRONMENT; MUSTER_ERR_INVALID_ARGUMENT; MUSTER_ERR_STRUCT_SIZE;
  * MUSTER_ERR_NO_COORDINATOR (nobody answers at the endpoint); MUSTER_ERR_TIMEOUT (the others did not
- * come: the message says who is missing); MUSTER_ERR_SLOT_TAKEN; MUSTER_ERR_VERSION;
- * MUSTER_ERR_FENCED; MUSTER_ERR_GAVE_UP; MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM. On an error *job is
- * NULL and nothing is left running. */
+ * come in time); MUSTER_ERR_GAVE_UP (the message says which rule, and who did not come within the
+ * job's own --join-ms); MUSTER_ERR_SLOT_TAKEN; MUSTER_ERR_VERSION; MUSTER_ERR_FENCED;
+ * MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM. On an error *job is NULL and nothing is left running. */
 MUSTER_API muster_status muster_job_join(const muster_job_options *options, muster_job **job,
                                          muster_error *error);
 

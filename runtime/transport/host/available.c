@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CGROUP_ROOT "/sys/fs/cgroup"
 #define LINE_BYTES 512
 
 static uint64_t machine_available_bytes(void)
@@ -52,11 +51,12 @@ static bool read_number(const char *folder, const char *name, uint64_t *number)
     return ok;
 }
 
-/* File pages that the kernel would drop first; they count as used in memory.current. */
-static uint64_t reclaimable_bytes(const char *folder)
+/* File pages that the kernel would drop first; they count as used. */
+static uint64_t reclaimable_bytes(const char *folder, const char *key)
 {
     char path[PATH_MAX];
     char line[LINE_BYTES];
+    size_t key_bytes = strlen(key);
     uint64_t bytes = 0;
     FILE *file;
 
@@ -66,38 +66,29 @@ static uint64_t reclaimable_bytes(const char *folder)
     if (file == NULL)
         return 0;
     while (fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "inactive_file %" SCNu64, &bytes) == 1)
+        if (strncmp(line, key, key_bytes) == 0 && line[key_bytes] == ' ') {
+            bytes = strtoull(line + key_bytes, NULL, 10);
             break;
+        }
     fclose(file);
     return bytes;
 }
 
-/* cgroup v2: the tightest limit on the way up from this process's group. */
-static uint64_t cgroup_available_bytes(void)
+uint64_t muster_host_available_in_group(const muster_host_group_files *files, const char *root,
+                                        const char *group)
 {
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[LINE_BYTES];
     char folder[PATH_MAX];
+    size_t root_bytes = strlen(root);
     uint64_t least = UINT64_MAX;
-    bool found = false;
 
-    if (file == NULL)
-        return UINT64_MAX;
-    while (!found && fgets(line, sizeof line, file) != NULL)
-        found = strncmp(line, "0::/", 4) == 0;
-    fclose(file);
-    if (!found)
-        return UINT64_MAX;
-    line[strcspn(line, "\n")] = '\0';
-    if (snprintf(folder, sizeof folder, CGROUP_ROOT "%s", line + 3) >= (int)sizeof folder)
+    if (snprintf(folder, sizeof folder, "%s%s", root, group) >= (int)sizeof folder)
         return UINT64_MAX;
     for (;;) {
         uint64_t limit, used;
         char *slash;
 
-        if (read_number(folder, "memory.max", &limit) &&
-            read_number(folder, "memory.current", &used)) {
-            uint64_t reclaimable = reclaimable_bytes(folder);
+        if (read_number(folder, files->limit, &limit) && read_number(folder, files->used, &used)) {
+            uint64_t reclaimable = reclaimable_bytes(folder, files->reclaimable);
             uint64_t left;
 
             used -= reclaimable < used ? reclaimable : used;
@@ -106,16 +97,49 @@ static uint64_t cgroup_available_bytes(void)
                 least = left;
         }
         slash = strrchr(folder, '/');
-        if (slash == NULL || (size_t)(slash - folder) < sizeof CGROUP_ROOT - 1)
+        if (slash == NULL || (size_t)(slash - folder) < root_bytes)
             return least;
         *slash = '\0';
     }
 }
 
+const muster_host_group_files muster_host_group_files_v2 = {
+    .limit = "memory.max", .used = "memory.current", .reclaimable = "inactive_file"};
+const muster_host_group_files muster_host_group_files_v1 = {.limit = "memory.limit_in_bytes",
+                                                            .used = "memory.usage_in_bytes",
+                                                            .reclaimable = "total_inactive_file"};
+
+/* Lines of /proc/self/cgroup: "0::PATH" is version 2, "N:memory:PATH" version 1. */
+static uint64_t groups_available_bytes(void)
+{
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    char line[PATH_MAX + LINE_BYTES];
+    uint64_t least = UINT64_MAX;
+
+    if (file == NULL)
+        return UINT64_MAX;
+    while (fgets(line, sizeof line, file) != NULL) {
+        const char *memory = strstr(line, ":memory:/");
+        uint64_t left = UINT64_MAX;
+
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "0::/", 4) == 0)
+            left = muster_host_available_in_group(&muster_host_group_files_v2, "/sys/fs/cgroup",
+                                                  line + 3);
+        else if (memory != NULL)
+            left = muster_host_available_in_group(&muster_host_group_files_v1,
+                                                  "/sys/fs/cgroup/memory", memory + 8);
+        if (left < least)
+            least = left;
+    }
+    fclose(file);
+    return least;
+}
+
 uint64_t muster_host_available_bytes(void)
 {
     uint64_t machine = machine_available_bytes();
-    uint64_t cgroup = cgroup_available_bytes();
+    uint64_t groups = groups_available_bytes();
 
-    return machine < cgroup ? machine : cgroup;
+    return machine < groups ? machine : groups;
 }

@@ -9,4 +9,19 @@
  * where neither can be read. An estimate: others allocate too. */
 uint64_t muster_host_available_bytes(void);
 
+/* The files of a memory cgroup, by version of the interface. */
+typedef struct muster_host_group_files {
+    const char *limit;
+    const char *used;
+    const char *reclaimable; /* a key of memory.stat */
+} muster_host_group_files;
+
+extern const muster_host_group_files muster_host_group_files_v1;
+extern const muster_host_group_files muster_host_group_files_v2;
+
+/* The tightest limit on the way up from group ("/a/b") to root, a mounted hierarchy; UINT64_MAX where
+ * there is none. */
+uint64_t muster_host_available_in_group(const muster_host_group_files *files, const char *root,
+                                        const char *group);
+
 #endif

@@ -48,6 +48,16 @@ static bool reserve(muster_transport_batch *batch, size_t count)
     return true;
 }
 
+muster_status muster_host_batch_reserve(muster_transport *transport, size_t operation_count,
+                                        muster_error *error)
+{
+    if (reserve(&transport->batch, operation_count))
+        return MUSTER_OK;
+    return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0,
+                            (int64_t)operation_count, "no memory for a batch of %zu operations",
+                            operation_count);
+}
+
 static muster_host_step step_of(const muster_transport *transport,
                                 const muster_transport_operation *operation)
 {
@@ -76,10 +86,8 @@ muster_status muster_host_batch_submit(muster_transport *transport,
     if (batch->broken)
         return muster_error_set(error, MUSTER_ERR_COMM_FAILED, MUSTER_FIELD_NONE, 0, 0,
                                 "an earlier batch of this transport was given up; connect anew");
-    if (!reserve(batch, operation_count))
-        return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0,
-                                (int64_t)operation_count, "no memory for a batch of %zu operations",
-                                operation_count);
+    if (muster_host_batch_reserve(transport, operation_count, error) != MUSTER_OK)
+        return MUSTER_ERR_NO_MEMORY;
     for (size_t i = 0; i < operation_count; i++) {
         const muster_host_step *step = &batch->steps[i];
 

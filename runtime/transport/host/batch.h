@@ -27,6 +27,8 @@ muster_status muster_host_batch_init(muster_transport_batch *batch, muster_trans
                                      muster_error *error);
 void muster_host_batch_clean_up(muster_transport_batch *batch);
 
+muster_status muster_host_batch_reserve(muster_transport *transport, size_t operation_count,
+                                        muster_error *error);
 muster_status muster_host_batch_submit(muster_transport *transport,
                                        const muster_transport_operation *operations,
                                        size_t operation_count, muster_transport_batch **batch,

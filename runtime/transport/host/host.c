@@ -115,6 +115,7 @@ static const muster_transport_table table = {
     .round_post = host_round_post,
     .round_poll = host_round_poll,
     .round_missing = host_round_missing,
+    .reserve = muster_host_batch_reserve,
     .submit = muster_host_batch_submit,
     .progress = muster_host_batch_progress,
     .batch_missing = muster_host_batch_missing,

@@ -142,13 +142,14 @@ static void rebuild_often(harness_rank *rank)
     CHECK_STATUS(MUSTER_OK, muster_memory_free(rank->job, memory));
 }
 
-static void run(harness_body body)
+static void run(harness_body body, bool progress_thread)
 {
     harness_options options;
     meeting all;
     memset(&all, 0, sizeof(all));
     CHECK(pthread_barrier_init(&all.place, NULL, RANKS) == 0);
     harness_options_init(&options, RANKS);
+    options.progress_thread = progress_thread;
     harness_run_threads(&options, body, &all);
     pthread_barrier_destroy(&all.place);
 }
@@ -156,7 +157,13 @@ static void run(harness_body body)
 static void test_many_rebuilds_leave_nothing_behind(void **state)
 {
     (void)state;
-    run(rebuild_often);
+    run(rebuild_often, false);
+}
+
+static void test_many_rebuilds_beside_a_progress_thread(void **state)
+{
+    (void)state;
+    run(rebuild_often, true);
 }
 
 static void keep_a_batch(harness_rank *rank)
@@ -189,13 +196,14 @@ static void keep_a_batch(harness_rank *rank)
 static void test_a_batch_of_an_earlier_epoch_is_refused(void **state)
 {
     (void)state;
-    run(keep_a_batch);
+    run(keep_a_batch, false);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_rebuilds_leave_nothing_behind),
+        cmocka_unit_test(test_many_rebuilds_beside_a_progress_thread),
         cmocka_unit_test(test_a_batch_of_an_earlier_epoch_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -302,6 +302,17 @@ static void disagreements(harness_rank *rank)
     CHECK_STATUS(MUSTER_ERR_OWN_ROWS, muster_broadcast(rank->world, &rows, ROOT, &error));
     CHECK(error.rank == WRONG && error.expected == 3 && error.came == 2);
 
+    /* Nowhere to put the handle of a started call. */
+    muster_request *request = NULL;
+    status = muster_gatherv_start(rank->world, &c.rows, c.lengths, RANKS, ROOT, c.root_rows_given,
+                                  own == WRONG ? NULL : &request, &error);
+    if (own != WRONG) {
+        CHECK(status == MUSTER_OK);
+        status = muster_request_wait(request, MUSTER_TIMEOUT_INHERIT_NS, &error);
+        CHECK_STATUS(MUSTER_OK, muster_request_free(request));
+    }
+    CHECK(status == MUSTER_ERR_INVALID_ARGUMENT && error.rank == WRONG);
+
     /* allgather_lengths' own arguments. */
     int64_t lengths[RANKS];
     CHECK_STATUS(

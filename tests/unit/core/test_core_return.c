@@ -193,6 +193,28 @@ static void it_hears_of_a_job_that_ended_meanwhile(void **state)
     assert_non_null(told(it, LAUNCHER + 1, MUSTER_MESSAGE_REFUSED));
 }
 
+static void it_hears_of_a_job_that_was_given_up_meanwhile(void **state)
+{
+    fixture *it = *state;
+    muster_message dying = {.type = MUSTER_MESSAGE_EVIDENCE, .slot = 0, .epoch = 1};
+    dying.u.evidence.evidence = MUSTER_EVIDENCE_ROBUST_FUTEX;
+    dying.u.evidence.accused_slot = 1;
+    say(it, 20, &dying);
+    rank_says(it, 0, MUSTER_MESSAGE_LEAVE, 1);
+    rank_says(it, 2, MUSTER_MESSAGE_LEAVE, 1);
+    assert_string_equal(muster_core_state_text(it->core), "ended");
+
+    muster_message heartbeat = {
+        .type = MUSTER_MESSAGE_LAUNCHER_HEARTBEAT, .term = TERM, .slot = MUSTER_SLOT_NONE};
+    say(it, LAUNCHER, &heartbeat);
+    assert_non_null(told(it, LAUNCHER, MUSTER_MESSAGE_REJOIN));
+    launcher_joins(it, LAUNCHER, TERM);
+    const muster_message *gave_up = told(it, LAUNCHER, MUSTER_MESSAGE_GAVE_UP);
+    assert_non_null(gave_up);
+    assert_int_equal(gave_up->u.refused.status, MUSTER_ERR_GAVE_UP);
+    assert_null(told(it, LAUNCHER, MUSTER_MESSAGE_START));
+}
+
 /* A leave that only the killed coordinator heard: the rank ended well and never comes back. */
 static void an_exit_with_code_0_before_the_return_is_a_leave(void **state)
 {
@@ -222,6 +244,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(it_hears_of_a_spare_that_took_a_slot, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_hears_of_a_job_that_ended_meanwhile, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_hears_of_a_job_that_was_given_up_meanwhile, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(an_exit_with_code_0_before_the_return_is_a_leave, set_up,
                                         tear_down),
     };

@@ -51,7 +51,7 @@ static void an_order_that_cannot_work_names_both(void **state)
         const char *other;
     } wrong[] = {
         {"heartbeat", 501, "suspect"},       {"suspect", 10000, "silence"},
-        {"verdict_grace", 499, "heartbeat"}, {"reconnect", 100, "heartbeat"},
+        {"verdict_grace", 999, "heartbeat"}, {"reconnect", 100, "heartbeat"},
         {"rebuild", 5000, "gone"},           {"start", 600001, "rebuild"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

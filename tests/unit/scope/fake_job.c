@@ -197,6 +197,15 @@ static void post_letter(fake_job *fake, int32_t from, int32_t to,
     atomic_fetch_add(&fake->counts.bytes_sent, operation->bytes);
 }
 
+static muster_status fake_reserve(muster_transport *transport, size_t operation_count,
+                                  muster_error *error)
+{
+    (void)transport;
+    (void)operation_count;
+    (void)error;
+    return MUSTER_OK;
+}
+
 static muster_status fake_submit(muster_transport *transport,
                                  const muster_transport_operation *operations,
                                  size_t operation_count, muster_transport_batch **batch,
@@ -307,6 +316,7 @@ static const muster_transport_table fake_table = {
     .round_post = fake_round_post,
     .round_poll = fake_round_poll,
     .round_missing = fake_round_missing,
+    .reserve = fake_reserve,
     .submit = fake_submit,
     .progress = fake_progress,
     .batch_missing = fake_batch_missing,
