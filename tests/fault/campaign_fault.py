@@ -181,7 +181,7 @@ class Fault:
         if plan.fault == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
         if plan.losses() > 0 and self._was_late():
-            legal.add(EXIT_GAVE_UP)
+            legal |= {EXIT_GAVE_UP, EXIT_RANK_FAILED}  # the latter: killed between leaving and exiting
         if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left
         return legal

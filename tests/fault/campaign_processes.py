@@ -6,6 +6,8 @@ import re
 import subprocess
 import time
 
+from runtime_folder import left_in
+
 MARK = "MUSTER_CAMPAIGN_MARK"
 
 
@@ -133,7 +135,7 @@ class Leftovers:
 
     def find(self, traced):
         found = [f"process {process_id}: {command}" for process_id, command in self._processes()]
-        found += [f"in the runtime directory: {name}" for name in os.listdir(self.run_folder)]
+        found += [f"in the runtime directory: {name}" for name in left_in(self.run_folder)]
         found += [f"unix socket {name}" for name in unix_sockets() if self.run_folder in name]
         # Others work on this machine, too: only names that are ours or the tracer's, and nobody's.
         for name in shared_memory() - self.shared_memory:

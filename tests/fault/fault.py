@@ -10,6 +10,8 @@ import tempfile
 import time
 import uuid
 
+from runtime_folder import left_in
+
 BUILD = os.environ["MUSTER_BUILD_DIR"]
 MUSTER = os.path.join(BUILD, "bin", "muster")
 RANK = os.path.join(BUILD, "bin", "fault_rank")
@@ -119,7 +121,7 @@ class Place:
     def nothing_is_left(self, files_too=True):
         wait_for(lambda: not self.processes(), "every process to be gone")
         if files_too:
-            left = os.listdir(self.runtime)
+            left = left_in(self.runtime)
             check(not left, f"left behind in the runtime folder: {left}")
 
 
