@@ -8,6 +8,7 @@
 
 #include <zmq.h>
 
+#include "agent/room.h"
 #include "base/error.h"
 #include "wire/wire.h"
 
@@ -81,6 +82,10 @@ muster_status muster_link_open(muster_link *link, const char *endpoint, muster_e
                                 "the coordinator's endpoint is \"%.120s\"; expected "
                                 "tcp://HOST:PORT or ipc://PATH: correct MUSTER_COORDINATOR",
                                 endpoint);
+    }
+    muster_status room = muster_agent_room(error);
+    if (room != MUSTER_OK) {
+        return room;
     }
     link->context = zmq_ctx_new();
     if (!link->context) {

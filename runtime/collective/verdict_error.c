@@ -137,6 +137,8 @@ static void write_values(char *text, size_t bytes, const muster_verdict *verdict
         snprintf(text, bytes, ": expected a multiple of %s, came one off by %s", expected, came);
     else if (verdict->status == MUSTER_ERR_MISSING_CHUNK)
         snprintf(text, bytes, ": expected %s chunks, came none for rank %s", expected, came);
+    else if (verdict->status == MUSTER_ERR_NO_MEMORY && verdict->field == MUSTER_FIELD_BYTES)
+        snprintf(text, bytes, " at %s bytes", came);
     else if (verdict->field == MUSTER_FIELD_DESCRIPTORS)
         snprintf(text, bytes, ": %s", muster_field_text(verdict->field));
     else if (verdict->field != MUSTER_FIELD_NONE && verdict->status != MUSTER_ERR_OVERLAP)
