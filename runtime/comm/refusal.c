@@ -26,8 +26,8 @@ muster_status muster_comm_describe_failure(const muster_comm *comm, muster_statu
                                            muster_error *error)
 {
     if (status != MUSTER_ERR_RANK_LOST)
-        return muster_error_set(error, status, MUSTER_FIELD_NONE, 0, 0, "%s: %s; %s",
-                                muster_status_name(status), muster_status_text(status),
+        return muster_error_set(error, status, MUSTER_FIELD_NONE, 0, 0, "%s; %s",
+                                muster_status_text(status),
                                 muster_advice_text(muster_status_advice(status)));
     muster_death deaths[4];
     int32_t count = muster_agent_deaths(comm->job->agent, comm->epoch, deaths, 4);
