@@ -67,10 +67,22 @@ static void own_coordinator_read(muster_launcher *launcher)
 {
     muster_own_coordinator *own = &launcher->coordinator;
     char bytes[4096];
-    if (own->child.stdout_fd >= 0 && read(own->child.stdout_fd, bytes, sizeof bytes) > 0)
-        own->ready = true;
+    if (own->child.stdout_fd >= 0) {
+        ssize_t got = read(own->child.stdout_fd, bytes, sizeof bytes);
+        own->ready = own->ready || got > 0;
+        if (got == 0) {
+            /* It says one word and closes; the end of a pipe is readable for ever, and polling on
+             * would take a whole core from the ranks. */
+            close(own->child.stdout_fd);
+            own->child.stdout_fd = -1;
+        }
+    }
     while (own->child.stderr_fd >= 0 && muster_output_has_room(&launcher->err, 2 * sizeof bytes)) {
         ssize_t got = read(own->child.stderr_fd, bytes, sizeof bytes);
+        if (got == 0) {
+            close(own->child.stderr_fd);
+            own->child.stderr_fd = -1;
+        }
         if (got <= 0)
             break;
         muster_prefix_feed(&own->err, bytes, (size_t)got, own_coordinator_sink, &launcher->err);

@@ -2,6 +2,7 @@
 """What the ranks print: every line once, whole, with the rank's name; and nobody waits for a reader."""
 import os
 import re
+import time
 
 from fault import Place, check, main
 
@@ -77,7 +78,25 @@ def the_environment_is_as_documented():
         check("[spare] MUSTER_SLOT=spare" in run.out, run.everything())
 
 
+def cpu_seconds(process_id):
+    with open(f"/proc/{process_id}/stat", encoding="utf-8") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def a_launcher_with_nothing_to_do_does_nothing():
+    # The end of a pipe is readable for ever: a launcher that polled one took a whole core from the
+    # ranks. It has one of its own (the coordinator's), and one of a rank that closed its output.
+    with Place() as place:
+        run = place.run("-n", "2", "--", "sh", "-c", "exec >&- 2>&-; sleep 3")
+        run.waits_to_say("grandchildren")
+        time.sleep(2.5)
+        spent = cpu_seconds(run.process.pid)
+        check(spent < 1, f"the launcher spent {spent} s of CPU time in 2.5 idle seconds")
+        run.ends_with(0)
+
+
 main(lines_have_prefixes_and_keep_their_stream, without_prefix_the_bytes_are_the_ranks,
      a_flood_comes_through_whole, a_reader_that_is_gone_stops_nobody,
      a_reader_that_does_not_read_stops_no_ending, stdin_is_empty,
-     the_environment_is_as_documented)
+     the_environment_is_as_documented, a_launcher_with_nothing_to_do_does_nothing)
