@@ -59,8 +59,10 @@ typedef struct muster_trace_table {
     /* kind: muster_note_kind; evidence: muster_evidence */
     void (*recovery)(const muster_trace_identity *who, uint32_t kind, uint64_t epoch, int32_t slot,
                      uint32_t incarnation, uint32_t evidence, int64_t value);
-    void (*clock_ping)(const muster_trace_identity *who, uint64_t ping_id, uint64_t sent_ns,
-                       uint64_t received_ns, uint64_t answered_ns, uint64_t back_ns);
+    /* about_slot answered; received_ns and answered_ns are of its clock, the others of the sender's */
+    void (*clock_ping)(const muster_trace_identity *who, uint64_t ping_id, int32_t about_slot,
+                       uint64_t sent_ns, uint64_t received_ns, uint64_t answered_ns,
+                       uint64_t back_ns);
 } muster_trace_table;
 
 /* The one symbol of a provider .so: `const muster_trace_table *muster_trace_provider(void)`. */

@@ -23,6 +23,7 @@ typedef struct muster_peer {
     uint64_t job; /* hash; 0: has not named one yet */
     bool launcher;
     bool refused; /* a message of it was refused, and that was said */
+    int64_t pinged_ns;
     int fd;
     uint8_t routing_id[MUSTER_ROUTING_ID_BYTES];
     uint8_t routing_id_bytes;

@@ -13,6 +13,8 @@
 
 /* Messages taken in one turn: more wait in the socket, so that deadlines are looked at in between. */
 #define SERVING_MESSAGES_A_TURN 512
+/* Clocks drift slowly: one ping a second says enough. */
+#define SERVING_PING_NS ((int64_t)1000000000)
 /* Longer than a launcher takes to find a restarted coordinator. */
 #define SERVING_ENDED_KEPT_NS ((int64_t)10000000000)
 
@@ -260,13 +262,33 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
     return NULL;
 }
 
+/* While traces are kept, each rank's clock is compared with ours now and then: the round trip bounds the
+ * error. A heartbeat is the occasion, because it says that somebody is there to answer. */
+static void serving_ping(muster_coordinator *coordinator, muster_peer *peer,
+                         const muster_message *heartbeat, int64_t now_ns)
+{
+    if (coordinator->tracer.table == NULL || now_ns - peer->pinged_ns < SERVING_PING_NS)
+        return;
+    peer->pinged_ns = now_ns;
+    muster_message ping = {.type = MUSTER_MESSAGE_PING,
+                           .job = heartbeat->job,
+                           .term = coordinator->term,
+                           .epoch = heartbeat->epoch,
+                           .slot = heartbeat->slot,
+                           .incarnation = heartbeat->incarnation};
+    ping.u.ping.ping_id = ++coordinator->last_ping_id;
+    ping.u.ping.sent_ns = (uint64_t)now_ns;
+    serving_send(coordinator, peer->connection, &ping);
+}
+
 static void serving_trace_pong(muster_coordinator *coordinator, const muster_message *message,
                                int64_t now_ns)
 {
     coordinator->tracer.who.job = message->job;
     coordinator->tracer.who.epoch = message->epoch;
-    MUSTER_TRACE(&coordinator->tracer, clock_ping, message->u.ping.ping_id, message->u.ping.sent_ns,
-                 message->u.ping.received_ns, message->u.ping.answered_ns, (uint64_t)now_ns);
+    MUSTER_TRACE(&coordinator->tracer, clock_ping, message->u.ping.ping_id, message->slot,
+                 message->u.ping.sent_ns, message->u.ping.received_ns, message->u.ping.answered_ns,
+                 (uint64_t)now_ns);
 }
 
 static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
@@ -288,6 +310,8 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
     }
     if (message->type == MUSTER_MESSAGE_PONG)
         serving_trace_pong(coordinator, message, now_ns);
+    if (message->type == MUSTER_MESSAGE_HEARTBEAT)
+        serving_ping(coordinator, peer, message, now_ns);
     const muster_core_event event = {
         .kind = MUSTER_CORE_MESSAGE, .connection = connection, .message = message};
     serving_step(coordinator, job, now_ns, &event);

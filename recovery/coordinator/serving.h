@@ -24,6 +24,7 @@ struct muster_coordinator {
     muster_journal journal; /* its term is the highest that was handed out */
     muster_event_log events;
     muster_tracer tracer;
+    uint64_t last_ping_id;
     muster_core_actions actions;
     bool events_failed;   /* said once */
     muster_error failure; /* status not OK: it cannot keep its promises and ends */

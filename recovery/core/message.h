@@ -111,7 +111,9 @@ typedef struct muster_restore {
     X(GAVE_UP, 17, "gave up") /* value: status; MUSTER_ERR_LEFT: all but a lost rank had left */ \
     X(CALLS_DIFFER, 18, "every rank waits, but in different calls") \
     X(REFUSED, 19, "refused") \
-    X(TERM, 20, "term")
+    X(TERM, 20, "term") \
+    X(REVOKED, 21, "revoked")             /* a rank's own view, in its trace only */ \
+    X(REBUILD_BEGIN, 22, "rebuild begin") /* likewise */
 
 typedef enum muster_note_kind {
 #define MUSTER_NOTE_ENUM(name, value, text) MUSTER_NOTE_##name = (value),

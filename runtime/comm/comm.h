@@ -58,6 +58,7 @@ struct muster_job {
     const muster_transport_table *table;
     muster_transport_endpoint *endpoint;
     muster_tracer tracer;
+    uint64_t revoke_traced; /* the epoch whose revoke is in the trace; the agent thread's alone */
 
     pthread_mutex_t comms_lock; /* the list; taken by the agent thread to wake sleepers */
     muster_comm *comms;

@@ -76,6 +76,23 @@ static muster_status make_fork_mark(muster_job *job, muster_error *error)
     return MUSTER_OK;
 }
 
+/* On the agent thread, at the moment at which the rank hears of it: so with an identity of its own,
+ * since the working thread may be changing the job's. */
+static void trace_revoke(muster_job *job)
+{
+    uint64_t epoch = atomic_load(&job->epoch);
+    if (job->tracer.table == NULL || job->revoke_traced == epoch ||
+        !muster_agent_revoked(job->agent, epoch))
+        return;
+    job->revoke_traced = epoch;
+    const muster_trace_identity who = {.job = job->hash,
+                                       .slot = muster_agent_slot(job->agent),
+                                       .incarnation = muster_agent_incarnation(job->agent),
+                                       .epoch = epoch};
+    job->tracer.table->recovery(&who, MUSTER_NOTE_REVOKED, epoch, who.slot, who.incarnation,
+                                MUSTER_EVIDENCE_NONE, 0);
+}
+
 static void wake_sleepers(void *context)
 {
     muster_job *job = context;
@@ -84,6 +101,7 @@ static void wake_sleepers(void *context)
         if (comm->transport != NULL)
             job->table->wake(comm->transport);
     pthread_mutex_unlock(&job->comms_lock);
+    trace_revoke(job);
 }
 
 static void report_dying(void *context, int32_t slot, uint32_t incarnation)
@@ -128,7 +146,6 @@ static muster_status start_agent(muster_job *job, int64_t deadline_ns, muster_er
         return status;
     job->policy = muster_agent_policy(job->agent);
     atomic_store(&job->agent_for_watch, job->agent);
-    muster_agent_set_wake(job->agent, wake_sleepers, job);
     return MUSTER_OK;
 }
 
@@ -152,6 +169,7 @@ static muster_status join(muster_job *job, int64_t deadline_ns, muster_error *er
     if (status != MUSTER_OK)
         return status;
     open_tracer(job);
+    muster_agent_set_wake(job->agent, wake_sleepers, job); /* it traces, too */
     status = muster_comm_new(job, WORLD_ID, &job->world, error);
     if (status != MUSTER_OK)
         return status;

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "comm/clock.h"
+#include "comm/recovery_trace.h"
 #include "comm/refusal.h"
 #include "scope/step_store.h"
 
@@ -22,6 +23,7 @@ void muster_membership_quiet(muster_job *job, uint64_t epoch)
     MUSTER_ASSERT(count <= HOLDINGS_MAX);
     muster_agent_quiet(job->agent, epoch, atomic_load(&job->released_ns), &wire_blob, holdings,
                        count);
+    muster_recovery_trace(job, MUSTER_NOTE_QUIET, epoch);
 }
 
 static int32_t find_own_rank(const muster_job *job, const muster_message *agreed)
@@ -61,6 +63,7 @@ static muster_status enter_once(muster_job *job, const muster_membership *member
     job->tracer.who.epoch = membership->epoch;
     job->tracer.who.slot = muster_agent_slot(job->agent);
     job->tracer.who.incarnation = muster_agent_incarnation(job->agent);
+    muster_recovery_trace(job, MUSTER_NOTE_CONNECTED, membership->epoch);
     return muster_agent_await_established(job->agent, membership->epoch, deadline_ns, error);
 }
 
@@ -91,10 +94,13 @@ muster_status muster_membership_enter(muster_job *job, uint64_t after_epoch, int
             return status;
         int64_t agreed_ns = muster_clock_now_ns();
         after_epoch = membership.epoch;
+        muster_recovery_trace(job, MUSTER_NOTE_AGREED, membership.epoch);
         /* A spare waits without end for its slot, but not for the ranks of its epoch. */
         if (deadline_ns == INT64_MAX)
             deadline_ns = muster_clock_deadline_ns(job->policy.deadlines.rebuild_ns);
         status = enter_once(job, &membership, deadline_ns, error);
+        if (status == MUSTER_OK)
+            muster_recovery_trace(job, MUSTER_NOTE_ESTABLISHED, membership.epoch);
         if (status == MUSTER_OK && result != NULL)
             fill_result(&membership, began_ns, agreed_ns, result);
         muster_membership_clean_up(&membership);

@@ -8,6 +8,7 @@
 #include "comm/clock.h"
 #include "comm/comm.h"
 #include "comm/membership.h"
+#include "comm/recovery_trace.h"
 #include "comm/refusal.h"
 
 muster_status muster_comm_rebuild(muster_comm *world, muster_rebuild_result *result,
@@ -34,6 +35,7 @@ muster_status muster_comm_rebuild(muster_comm *world, muster_rebuild_result *res
                                 "communicator",
                                 (unsigned long long)world->epoch);
     uint64_t epoch = world->epoch;
+    muster_recovery_trace(job, MUSTER_NOTE_REBUILD_BEGIN, epoch);
     muster_job_close_transports(job, MUSTER_ERR_RANK_LOST);
     muster_membership_quiet(job, epoch);
     int64_t deadline_ns = muster_clock_deadline_ns(job->policy.deadlines.rebuild_ns);
@@ -43,5 +45,6 @@ muster_status muster_comm_rebuild(muster_comm *world, muster_rebuild_result *res
         return status;
     atomic_store(&job->released_ns, 0);
     muster_agent_report_resumed(job->agent, (uint64_t)muster_clock_now_ns(), 0);
+    muster_recovery_trace(job, MUSTER_NOTE_RESUMED, world->epoch);
     return muster_error_set_ok(error);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "comm/clock.h"
+#include "comm/recovery_trace.h"
 
 bool muster_job_is_ours(const muster_job *job)
 {
@@ -69,4 +70,5 @@ void muster_comm_note_released(muster_comm *comm)
     /* The last one counts: "released" means that nothing of this rank is inside a call any more. */
     atomic_store_explicit(&comm->job->released_ns, (uint64_t)muster_clock_now_ns(),
                           memory_order_relaxed);
+    muster_recovery_trace(comm->job, MUSTER_NOTE_RELEASED, comm->epoch);
 }

@@ -65,7 +65,7 @@ static void one_of_each(const muster_tracer *tracer)
     MUSTER_TRACE(tracer, step_staged, 6, 11, 2048);
     MUSTER_TRACE(tracer, step_committed, 6, 11);
     MUSTER_TRACE(tracer, recovery, MUSTER_NOTE_VERDICT, 3, 2, 1, MUSTER_EVIDENCE_EXITED, -5);
-    MUSTER_TRACE(tracer, clock_ping, 1, 10, 20, 30, 40);
+    MUSTER_TRACE(tracer, clock_ping, 1, 2, 10, 20, 30, 40);
 }
 
 static bool input_ended(int timeout_ms)

@@ -76,11 +76,11 @@ static void provider_recovery(const muster_trace_identity *who, uint32_t kind, u
 }
 
 static void provider_clock_ping(const muster_trace_identity *who, uint64_t ping_id,
-                                uint64_t sent_ns, uint64_t received_ns, uint64_t answered_ns,
-                                uint64_t back_ns)
+                                int32_t about_slot, uint64_t sent_ns, uint64_t received_ns,
+                                uint64_t answered_ns, uint64_t back_ns)
 {
-    lttng_ust_tracepoint(muster, clock_ping, who, ping_id, sent_ns, received_ns, answered_ns,
-                         back_ns);
+    lttng_ust_tracepoint(muster, clock_ping, who, ping_id, about_slot, sent_ns, received_ns,
+                         answered_ns, back_ns);
 }
 
 MUSTER_API const muster_trace_table *muster_trace_provider(void);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "comm/comm.h"
 #include "unit/harness/harness.h"
 
 enum { RANKS = 4 };
@@ -149,6 +150,93 @@ static void test_sigstop_of_a_rank_that_wakes_later(void **state)
     lose(3, SIGSTOP);
 }
 
+/* ---- what a survivor's trace says ---- */
+
+static uint32_t traced_kinds[32];
+static _Atomic int traced_count;
+
+static void keep_recovery(const muster_trace_identity *who, uint32_t kind, uint64_t epoch,
+                          int32_t slot, uint32_t incarnation, uint32_t evidence, int64_t value)
+{
+    (void)incarnation;
+    (void)evidence;
+    (void)value;
+    CHECK(who->slot == slot && epoch >= 1 && epoch <= 2);
+    int place = atomic_fetch_add(&traced_count, 1);
+    CHECK(place < 32);
+    traced_kinds[place] = kind;
+}
+
+static void ignore_batch(const muster_trace_identity *who, const muster_trace_batch *batch)
+{
+    (void)who;
+    (void)batch;
+}
+
+static void ignore_op(const muster_trace_identity *who, const muster_trace_batch *batch,
+                      uint32_t kind, int32_t peer, uint64_t bytes)
+{
+    (void)who;
+    (void)batch;
+    (void)kind;
+    (void)peer;
+    (void)bytes;
+}
+
+static void ignore_failure(const muster_trace_identity *who, const muster_trace_batch *batch,
+                           int32_t status, int32_t failing_rank, uint32_t field)
+{
+    (void)who;
+    (void)batch;
+    (void)status;
+    (void)failing_rank;
+    (void)field;
+}
+
+static bool was_traced(uint32_t kind)
+{
+    for (int i = 0; i < atomic_load(&traced_count); i++)
+        if (traced_kinds[i] == kind)
+            return true;
+    return false;
+}
+
+static void lose_and_look_at_the_trace(harness_rank *rank)
+{
+    static const muster_trace_table table = {
+        .table_version = MUSTER_TRACE_TABLE_VERSION,
+        .batch_begin = ignore_batch,
+        .batch_op = ignore_op,
+        .batch_submitted = ignore_batch,
+        .batch_complete = ignore_batch,
+        .batch_failed = ignore_failure,
+        .recovery = keep_recovery,
+    };
+    rank->job->tracer.table = &table;
+    work_until_lost(rank);
+    static const uint32_t wanted[] = {MUSTER_NOTE_REVOKED,       MUSTER_NOTE_RELEASED,
+                                      MUSTER_NOTE_REBUILD_BEGIN, MUSTER_NOTE_QUIET,
+                                      MUSTER_NOTE_AGREED,        MUSTER_NOTE_CONNECTED,
+                                      MUSTER_NOTE_RESUMED,       MUSTER_NOTE_ESTABLISHED};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        CHECK(was_traced(wanted[i]));
+    rank->job->tracer.table = NULL;
+}
+
+static void test_a_survivor_traces_each_step_of_the_recovery(void **state)
+{
+    (void)state;
+    loss lost = {1, SIGKILL};
+    harness_options options;
+    harness_options_init(&options, RANKS);
+    options.policy.on_loss = MUSTER_ON_LOSS_SHRINK;
+    options.policy.min_ranks = 1;
+    int statuses[RANKS] = {0};
+    harness_run_processes(&options, lose_and_look_at_the_trace, &lost, NULL, statuses);
+    for (int32_t i = 0; i < RANKS; i++)
+        assert_true(i == lost.slot || (WIFEXITED(statuses[i]) && WEXITSTATUS(statuses[i]) == 0));
+}
+
 static void stay_out(harness_rank *rank)
 {
     muster_error error;
@@ -232,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_sigkill_of_a_rank),
         cmocka_unit_test(test_sigkill_of_the_root),
         cmocka_unit_test(test_sigstop_of_a_rank_that_wakes_later),
+        cmocka_unit_test(test_a_survivor_traces_each_step_of_the_recovery),
         cmocka_unit_test(test_a_rank_that_stays_out_past_the_deadline),
         cmocka_unit_test(test_calls_in_a_forked_child_are_refused),
     };

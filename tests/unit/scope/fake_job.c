@@ -401,6 +401,18 @@ static void on_step_committed(const muster_trace_identity *who, uint64_t sequenc
     atomic_fetch_add(&counts_of(who)->steps_committed, 1);
 }
 
+static void on_recovery(const muster_trace_identity *who, uint32_t kind, uint64_t epoch,
+                        int32_t slot, uint32_t incarnation, uint32_t evidence, int64_t value)
+{
+    (void)who;
+    (void)kind;
+    (void)epoch;
+    (void)slot;
+    (void)incarnation;
+    (void)evidence;
+    (void)value;
+}
+
 static void on_phase(const muster_trace_identity *who, int32_t phase, int32_t depth)
 {
     (void)who;
@@ -421,6 +433,7 @@ static const muster_trace_table counting = {
     .params_end = on_params_end,
     .step_staged = on_step_staged,
     .step_committed = on_step_committed,
+    .recovery = on_recovery,
 };
 
 /* ---- the job ---- */
