@@ -14,7 +14,7 @@
 
 #define MIB ((size_t)1 << 20)
 
-enum { ROUND_SAMPLES = 300, ROUNDS_A_SAMPLE = 100, LARGE_SAMPLES = 15 };
+enum { RANKS_MOST = 64, ROUND_SAMPLES = 300, ROUNDS_A_SAMPLE = 100, LARGE_SAMPLES = 15 };
 
 typedef struct bench_rank {
     muster_job *job;
@@ -61,11 +61,12 @@ static void measure_rounds(const bench_rank *self)
 /* One gather and one scatter of bytes a rank to rank 0. */
 static void gather_scatter(const bench_rank *self, void *mine, void *whole, size_t bytes)
 {
-    int64_t lengths[64];
+    const int64_t own_rows = (int64_t)(bytes / sizeof(int64_t));
+    int64_t lengths[RANKS_MOST];
     for (int32_t i = 0; i < self->size; i++)
-        lengths[i] = (int64_t)(bytes / 8);
-    muster_tensor rows = muster_tensor_host(mine, MUSTER_DTYPE_INT64, lengths[0], 1);
-    muster_tensor all = muster_tensor_host(whole, MUSTER_DTYPE_INT64, lengths[0] * self->size, 1);
+        lengths[i] = own_rows;
+    muster_tensor rows = muster_tensor_host(mine, MUSTER_DTYPE_INT64, own_rows, 1);
+    muster_tensor all = muster_tensor_host(whole, MUSTER_DTYPE_INT64, own_rows * self->size, 1);
     muster_root_rows root_rows = {.struct_bytes = sizeof(root_rows), .contiguous = &all};
     const muster_root_rows *at_root = self->rank == 0 ? &root_rows : NULL;
     muster_error error;
@@ -77,7 +78,7 @@ static void gather_scatter(const bench_rank *self, void *mine, void *whole, size
 static void measure_small(const bench_rank *self)
 {
     int64_t mine[1] = {self->rank};
-    int64_t whole[64];
+    int64_t whole[RANKS_MOST];
     muster_samples samples;
     muster_samples_init(&samples);
     barrier(self);
@@ -187,6 +188,10 @@ int muster_bench_rank_main(void)
     self.world = muster_job_world(self.job);
     self.rank = muster_comm_rank(self.world);
     self.size = muster_comm_size(self.world);
+    if (self.size > RANKS_MOST) {
+        fprintf(stderr, "muster bench: at most %d ranks\n", RANKS_MOST);
+        return 1;
+    }
     measure_rounds(&self);
     measure_small(&self);
     size_t bytes = self.size == 2 ? 16 * MIB : MIB;

@@ -166,15 +166,16 @@ LTTNG_UST_TRACEPOINT_EVENT(
 
 LTTNG_UST_TRACEPOINT_EVENT(
     muster, clock_ping,
-    LTTNG_UST_TP_ARGS(const muster_trace_identity *, who, uint64_t, ping_id, int32_t, about_slot, uint64_t, sent_ns,
-                      uint64_t, received_ns, uint64_t, answered_ns, uint64_t, back_ns),
+    LTTNG_UST_TP_ARGS(const muster_trace_identity *, who, uint64_t, ping_id, int32_t, about_slot,
+                      uint64_t, sent_ns, uint64_t, received_ns, uint64_t, answered_ns, uint64_t,
+                      back_ns),
     LTTNG_UST_TP_FIELDS(MUSTER_EVENT_IDENTITY_FIELDS lttng_ust_field_integer(uint64_t, ping_id,
                                                                              ping_id)
                             lttng_ust_field_integer(int32_t, about_slot, about_slot)
-                            lttng_ust_field_integer(uint64_t, sent_ns, sent_ns)
-                                lttng_ust_field_integer(uint64_t, received_ns, received_ns)
-                                    lttng_ust_field_integer(uint64_t, answered_ns, answered_ns)
-                                        lttng_ust_field_integer(uint64_t, back_ns, back_ns)))
+                                lttng_ust_field_integer(uint64_t, sent_ns, sent_ns)
+                                    lttng_ust_field_integer(uint64_t, received_ns, received_ns)
+                                        lttng_ust_field_integer(uint64_t, answered_ns, answered_ns)
+                                            lttng_ust_field_integer(uint64_t, back_ns, back_ns)))
 /* clang-format on */
 
 #endif
