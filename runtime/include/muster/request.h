@@ -13,10 +13,10 @@
 MUSTER_BEGIN_DECLS
 
 /* Progresses, and says whether the request is complete. The thread that serialises calls on the
- * request's communicator; waits for no peer, but copies what can be copied now (a large tensor takes its
- * time), and maps a root's runtime-allocated memory when it meets it first (at most 100 ms). When *done is true the request's own status is returned
- * (any of the status codes of the call that started it) and error is filled; when false, MUSTER_OK.
- * MUSTER_ERR_INVALID_ARGUMENT for NULL. */
+ * request's communicator; waits for no peer, but copies what can be copied now (a large tensor takes
+ * its time), and maps a root's runtime-allocated memory when it meets it first (at most 100 ms). When
+ * *done is true the request's own status is returned (any of the status codes of the call that started
+ * it) and error is filled; when false, MUSTER_OK. MUSTER_ERR_INVALID_ARGUMENT for NULL. */
 MUSTER_API muster_status muster_request_test(muster_request *request, bool *done,
                                              muster_error *error);
 
