@@ -34,6 +34,9 @@ typedef struct muster_job_options {
     int64_t join_timeout_ns; /* how long muster_job_join may block; 0: the default, 120 s */
     bool progress_thread;    /* progress requests on a thread of the library too */
     bool trace;              /* load the LTTng provider (libmuster-lttng.so) */
+    char device_plane[16];   /* "": host memory only; "nccl": load libmuster-nccl.so (device.h) */
+    int32_t device;          /* index of the rank's device; -1: the one current on this thread */
+    bool exit_when_device_stuck; /* end the process where NCCL does not let go in time (device.h) */
 } muster_job_options;
 
 /* Defaults: empty names, slot -1, slot_count 0, incarnation to be assigned. Any thread. */
@@ -47,6 +50,7 @@ MUSTER_API void muster_job_options_init(muster_job_options *options);
  *                       with MUSTER_SLOT_COUNT) are taken
  *   MUSTER_INCARNATION  optional
  *   MUSTER_JOIN_TIMEOUT_MS, MUSTER_PROGRESS_THREAD (0|1), MUSTER_TRACE (0|1)  optional
+ *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_EXIT_WHEN_DEVICE_STUCK (0|1)  optional
  * Any thread (reads getenv). Does not block.
  * Returns MUSTER_OK; MUSTER_ERR_ENVIRONMENT (the message names the variable, what was expected and
  * what came); MUSTER_ERR_INVALID_ARGUMENT (options NULL). */
@@ -61,7 +65,8 @@ MUSTER_API muster_status muster_job_options_from_environment(muster_job_options 
  * MUSTER_ERR_NO_COORDINATOR (nobody answers at the endpoint); MUSTER_ERR_TIMEOUT (the others did not
  * come in time); MUSTER_ERR_GAVE_UP (the message says which rule, and who did not come within the
  * job's own --join-ms); MUSTER_ERR_SLOT_TAKEN; MUSTER_ERR_VERSION; MUSTER_ERR_FENCED;
- * MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM. On an error *job is NULL and nothing is left running. */
+ * MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM; with a device plane MUSTER_ERR_LIBRARY, MUSTER_ERR_DRIVER,
+ * MUSTER_ERR_NO_DEVICE, MUSTER_ERR_WRONG_DEVICE, MUSTER_ERR_DEVICE_CALL. On an error *job is NULL and nothing is left running. */
 MUSTER_API muster_status muster_job_join(const muster_job_options *options, muster_job **job,
                                          muster_error *error);
 

@@ -6,6 +6,7 @@
 #include <muster/batch.h>
 #include <muster/collective.h>
 #include <muster/comm.h>
+#include <muster/device.h>
 #include <muster/export.h>
 #include <muster/job.h>
 #include <muster/lengths.h>

@@ -65,6 +65,10 @@ typedef enum muster_advice {
     X(ERR_UNSUPPORTED, 36, FIX_CALL, "this build or machine cannot do what was asked") \
     X(ERR_ENVIRONMENT, 37, FIX_CALL, "an environment variable is missing or unusable") \
     X(ERR_STEP_STATE, 38, FIX_CALL, "the step state of a slot does not fit or is not held") \
+    X(ERR_NO_DEVICE_PLANE, 39, FIX_CALL, "the job was joined without a device plane") \
+    X(ERR_WRONG_DEVICE, 40, FIX_CALL, "memory is not on the device of this rank") \
+    X(ERR_STREAM, 41, FIX_CALL, "the stream is being captured, or is of another device") \
+    X(ERR_BORROWED, 42, FIX_CALL, "the native communicator is lent out, or was not borrowed") \
     /* operating errors */ \
     X(ERR_TIMEOUT, 64, RETRY, "the deadline passed") \
     X(ERR_RANK_LOST, 65, RECOVER, "a rank of this epoch was lost") \
@@ -78,7 +82,13 @@ typedef enum muster_advice {
     X(ERR_GAVE_UP, 73, GIVE_UP, "the job cannot be formed again under its rules") \
     X(ERR_STATE_LOST, 74, RECOVER, \
       "no copy of a lost slot's step state survives; load a checkpoint") \
-    X(ERR_LEFT, 75, GIVE_UP, "this rank has left the job")
+    X(ERR_LEFT, 75, GIVE_UP, "this rank has left the job") \
+    X(ERR_NO_DEVICE, 76, GIVE_UP, "there is no device of the plane's kind") \
+    X(ERR_DRIVER, 77, GIVE_UP, "the device's driver is missing or too old") \
+    X(ERR_LIBRARY, 78, GIVE_UP, "a library of the device plane is missing or refused") \
+    X(ERR_DEVICE_CALL, 79, RECOVER, "a call of the device plane's libraries failed") \
+    X(ERR_DEVICE_STUCK, 80, GIVE_UP, \
+      "the device plane did not let go in time; end this process and start another")
 
 typedef enum muster_status {
 #define MUSTER_STATUS_ENUM(name, value, advice, text) MUSTER_##name = (value),
