@@ -111,6 +111,9 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
         coordinator->term_taken = true;
     }
     muster_journal_content_clean_up(&content);
+    if (!coordinator->core) {
+        sim_witness_forgotten(world);
+    }
     sim_log(world, "coordinator %d starts, term %llu, %s", coordinator->index,
             (unsigned long long)term, coordinator->core ? "from its journal" : "knowing nothing");
 }
@@ -165,7 +168,9 @@ static void coordinator_note(sim_world *world, sim_coordinator *coordinator,
 {
     sim_log(world, "coordinator %d: %s: %s", coordinator->index,
             muster_note_text((muster_note_kind)note->kind), note->text);
-    sim_witness_note(world, note);
+    if (coordinator->index == world->network.service) { /* a stale one is heard by nobody */
+        sim_witness_note(world, coordinator, note);
+    }
     if (coordinator_tell_launchers(world, coordinator, note) || !world->launched) {
         return;
     }

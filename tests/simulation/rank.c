@@ -405,8 +405,9 @@ static void rank_in_call(sim_world *world, sim_process *process)
 
 static void rank_await_agreed(sim_world *world, sim_process *process)
 {
-    muster_status status = muster_protocol_agreed(&process->protocol, process->after_epoch);
-    if (status == MUSTER_OK) {
+    muster_status status = MUSTER_OK;
+    bool over = muster_protocol_agreed(&process->protocol, process->after_epoch, &status);
+    if (over && status == MUSTER_OK) {
         if (process->deadline_ns == SIM_NEVER) { /* a spare has its slot */
             rank_begin_call(world, process, world->policy.deadlines.rebuild_ns);
         }
@@ -416,10 +417,10 @@ static void rank_await_agreed(sim_world *world, sim_process *process)
         }
         status = MUSTER_ERR_FENCED;
     }
-    if (status == MUSTER_ERR_TIMEOUT && world->now_ns < process->deadline_ns) {
+    if (!over && world->now_ns < process->deadline_ns) {
         return;
     }
-    rank_end_call(world, process, status);
+    rank_end_call(world, process, over ? status : MUSTER_ERR_TIMEOUT);
     rank_exit(world, process, 1);
 }
 
@@ -434,13 +435,12 @@ static void rank_connecting(sim_world *world, sim_process *process)
             rank_goes(world, process, SIM_RANK_AWAIT_ESTABLISHED, SIM_NEVER);
         }
     } else if (process->state == SIM_RANK_AWAIT_ESTABLISHED) {
-        status = muster_protocol_established(&process->protocol, process->epoch);
-        if (status == MUSTER_OK) {
+        bool over = muster_protocol_established(&process->protocol, process->epoch, &status);
+        if (over && status == MUSTER_OK) {
             rank_end_call(world, process, MUSTER_OK);
             rank_established(world, process);
             return;
         }
-        status = status == MUSTER_ERR_TIMEOUT ? MUSTER_OK : status;
     }
     if (status == MUSTER_ERR_RANK_LOST) {
         rank_quiet(world, process, process->epoch);
@@ -551,7 +551,12 @@ static bool rank_work(sim_world *world, sim_process *process)
 
 static muster_status rank_send(void *context, const muster_message *message)
 {
-    return sim_network_send(context, message);
+    sim_process *process = context;
+    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0) {
+        process->leave_coordinator = process->client.coordinator;
+        process->leave_start = process->client.coordinator_start;
+    }
+    return sim_network_send(&process->client, message);
 }
 
 static void rank_listen(sim_world *world, sim_process *process)
@@ -578,10 +583,8 @@ static void rank_speak(sim_world *world, sim_process *process)
     if (process->agent_due_ns > world->now_ns) {
         return;
     }
-    muster_protocol_turn turn = {.now_ns = world->now_ns,
-                                 .next_ns = SIM_NEVER,
-                                 .send = rank_send,
-                                 .context = &process->client};
+    muster_protocol_turn turn = {
+        .now_ns = world->now_ns, .next_ns = SIM_NEVER, .send = rank_send, .context = process};
     muster_protocol_speak(&process->protocol, &turn);
     /* Without a connection it speaks again when there is one. */
     process->agent_due_ns = turn.blocked ? SIM_NEVER : turn.next_ns;

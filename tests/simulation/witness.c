@@ -212,7 +212,36 @@ void sim_witness_entered(sim_world *world, const sim_process *process)
 
 /* ---- notes ---- */
 
-void sim_witness_note(sim_world *world, const muster_note *note)
+/* It had told its client GOODBYE, or would have read the LEAVE on a connection that stands. */
+static bool witness_left(const sim_coordinator *coordinator, const sim_process *process)
+{
+    return process->finished && process->leave_coordinator == coordinator->index &&
+           process->leave_start == coordinator->start;
+}
+
+/* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. And
+ * where nobody is left who was in an epoch, nor a launcher who heard of one, a new job begins. */
+void sim_witness_forgotten(sim_world *world)
+{
+    sim_witness *witness = &world->witness;
+    bool anybody = false;
+    for (int i = 0; i < world->living_count; i++) {
+        sim_process *process = world->living[i];
+        anybody = anybody || process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0;
+        process->fenced = process->fenced && process->fenced_epoch < witness->last_epoch;
+    }
+    for (int i = 0; i < world->launcher_count; i++) {
+        anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
+    }
+    world->journal_lost = world->journal_lost || witness->epoch_count > 0;
+    if (!anybody) {
+        witness->epoch_count = 0;
+        witness->last_epoch = 0;
+        witness->has_commit = false;
+    }
+}
+
+void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, const muster_note *note)
 {
     sim_witness *witness = &world->witness;
     if (note->kind == MUSTER_NOTE_VERDICT) {
@@ -223,7 +252,9 @@ void sim_witness_note(sim_world *world, const muster_note *note)
                          (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
             if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
                 process->fenced = true;
-                if (note->evidence == MUSTER_EVIDENCE_EXITED && process->finished) {
+                process->fenced_epoch = note->epoch;
+                if (note->evidence == MUSTER_EVIDENCE_EXITED &&
+                    witness_left(coordinator, process)) {
                     sim_fail(world, "%s left and ended well, and got a verdict: it exited",
                              process->client.name);
                 }

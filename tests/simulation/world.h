@@ -231,8 +231,10 @@ typedef struct sim_process {
     int64_t release_ns;
     muster_status outcome; /* of the process's last call */
     bool finished;         /* left after the last step */
-    int64_t hang_ns;       /* fault: computes for so long */
-    bool odd_call;         /* fault: enters a call that nobody else does */
+    int leave_coordinator; /* to which its last LEAVE was sent, over a connection that stood */
+    uint32_t leave_start;
+    int64_t hang_ns; /* fault: computes for so long */
+    bool odd_call;   /* fault: enters a call that nobody else does */
     int exit_code;
 
     /* The plane. */
@@ -251,6 +253,7 @@ typedef struct sim_process {
     int32_t quiet_holding_count;
     uint64_t quiet_epoch;
     bool fenced;
+    uint64_t fenced_epoch;
 } sim_process;
 
 sim_process *sim_rank_start(sim_world *world, int host, int launcher, int32_t slot,
@@ -342,7 +345,10 @@ typedef struct sim_witness {
 uint64_t sim_witness_hash(const muster_member *members, int32_t member_count);
 /* A coordinator says AGREED. */
 void sim_witness_agreed(sim_world *world, const muster_message *agreed);
-void sim_witness_note(sim_world *world, const muster_note *note);
+void sim_witness_note(sim_world *world, const sim_coordinator *coordinator,
+                      const muster_note *note);
+/* A coordinator came back without a journal. */
+void sim_witness_forgotten(sim_world *world);
 /* A rank begins to work in an epoch. */
 void sim_witness_entered(sim_world *world, const sim_process *process);
 void sim_witness_committed(sim_world *world, const sim_process *process, uint64_t step);
@@ -381,7 +387,6 @@ struct sim_world {
     int64_t quiet_ns;  /* faults have stopped */
     int64_t form_ns;   /* by then the job must have ended, well or by a rule */
     bool journal_lost; /* at any time */
-    bool epoch_forgotten;
 
     sim_network network;
     sim_coordinator coordinators[SIM_COORDINATORS_MAX];
