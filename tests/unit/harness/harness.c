@@ -87,6 +87,8 @@ static void live(const harness_place *place, const harness_options *options, int
     join.slot = slot;
     join.slot_count = options->slot_count;
     join.progress_thread = options->progress_thread;
+    if (options->adapt != NULL)
+        options->adapt(&join, argument);
     harness_rank rank = {.slot = slot, .argument = argument};
     muster_error error;
     muster_error_init(&error);
