@@ -44,10 +44,11 @@ struct muster_agent {
     muster_outbox outbox;
     muster_deaths deaths;
     muster_blob blob;
-    bool joined;       /* welcomed once */
-    bool join_pending; /* a JOIN waits for its answer */
-    bool contact;      /* the last send found a connection, or something came since */
-    bool heard;        /* anything at all came from a coordinator */
+    bool joined;         /* welcomed once */
+    bool join_pending;   /* a JOIN waits for its answer */
+    const char *trouble; /* why connections come to nothing, where that is known */
+    bool contact;        /* the last send found a connection, or something came since */
+    bool heard;          /* anything at all came from a coordinator */
     bool leaving;
     bool goodbye; /* the leave was heard */
     bool stop;

@@ -154,6 +154,9 @@ static void agent_speak(muster_agent *agent, agent_turn *turn)
 static void agent_listen(muster_agent *agent)
 {
     int connections = muster_link_connections(&agent->link);
+    pthread_mutex_lock(&agent->mutex);
+    agent->trouble = muster_link_trouble(&agent->link);
+    pthread_mutex_unlock(&agent->mutex);
     if (connections > (agent->connected_once ? 0 : 1)) {
         muster_agent_hear_reconnect(agent);
     }

@@ -21,6 +21,10 @@
 #define LINK_TCP_KEEPALIVE_IDLE_S 5
 #define LINK_TCP_KEEPALIVE_INTERVAL_S 2
 #define LINK_TCP_KEEPALIVE_COUNT 3
+#define LINK_EVENT_BYTES 6u /* 16 bit of event, 32 of value */
+#define LINK_FAILURES \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 static bool link_set_int(void *socket, int option, int value)
 {
@@ -66,7 +70,8 @@ static bool link_endpoint_usable(const char *endpoint)
 static bool link_watch(muster_link *link)
 {
     const char *name = "inproc://connections";
-    if (zmq_socket_monitor(link->socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0) {
+    if (zmq_socket_monitor(link->socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | LINK_FAILURES) !=
+        0) {
         return false;
     }
     link->monitor = zmq_socket(link->context, ZMQ_PAIR);
@@ -74,7 +79,38 @@ static bool link_watch(muster_link *link)
            link_set_int(link->monitor, ZMQ_LINGER, 0) && zmq_connect(link->monitor, name) == 0;
 }
 
-muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error)
+static muster_status link_use_keys(muster_link *link, const muster_client_keys *keys,
+                                   muster_error *error)
+{
+    char derived[MUSTER_KEY_TEXT_LENGTH + 1];
+    if (!keys || keys->own.secret_key.text[0] == '\0') {
+        return MUSTER_OK;
+    }
+    if (zmq_has("curve") == 0) {
+        return muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_OPTION, 0, 0,
+                                "this machine's ZeroMQ was built without CURVE: keys cannot be "
+                                "used; install one with libsodium");
+    }
+    if (zmq_curve_public(derived, keys->own.secret_key.text) != 0 ||
+        strcmp(derived, keys->own.public_key.text) != 0) {
+        return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                "the key file is damaged: its public key is not that of its secret "
+                                "key; make a new one with `muster keys`");
+    }
+    if (zmq_setsockopt(link->socket, ZMQ_CURVE_SERVERKEY, keys->coordinator.text,
+                       sizeof keys->coordinator.text) != 0 ||
+        zmq_setsockopt(link->socket, ZMQ_CURVE_PUBLICKEY, keys->own.public_key.text,
+                       sizeof keys->own.public_key.text) != 0 ||
+        zmq_setsockopt(link->socket, ZMQ_CURVE_SECRETKEY, keys->own.secret_key.text,
+                       sizeof keys->own.secret_key.text) != 0) {
+        return muster_error_set_errno(error, errno, "giving the agent's socket its keys");
+    }
+    link->has_keys = true;
+    return MUSTER_OK;
+}
+
+muster_status muster_link_open(muster_link *link, const char *endpoint,
+                               const muster_client_keys *keys, muster_error *error)
 {
     *link = (muster_link){0};
     if (!link_endpoint_usable(endpoint)) {
@@ -97,6 +133,11 @@ muster_status muster_link_open(muster_link *link, const char *endpoint, muster_e
         muster_link_close(link, 0);
         return muster_error_set_errno(error, saved_errno,
                                       "creating a ZeroMQ socket for the agent (see ulimit -n)");
+    }
+    muster_status keyed = link_use_keys(link, keys, error);
+    if (keyed != MUSTER_OK) {
+        muster_link_close(link, 0);
+        return keyed;
     }
     if (zmq_connect(link->socket, endpoint) != 0) {
         int saved_errno = errno;
@@ -191,11 +232,39 @@ int muster_link_connections(muster_link *link)
     int connections = 0;
     zmq_msg_t frame;
     zmq_msg_init(&frame);
+    /* Two frames each: event and value, then an address. */
     while (zmq_msg_recv(&frame, link->monitor, ZMQ_DONTWAIT) >= 0) {
-        connections += zmq_msg_more(&frame); /* two frames: the event, an address */
+        uint16_t event = 0;
+        if (!zmq_msg_more(&frame) || zmq_msg_size(&frame) != LINK_EVENT_BYTES) {
+            continue;
+        }
+        memcpy(&event, zmq_msg_data(&frame), sizeof event);
+        memcpy(&link->failure_value, (const char *)zmq_msg_data(&frame) + sizeof event,
+               sizeof link->failure_value);
+        link->failure = event & LINK_FAILURES;
+        connections += link->failure == 0;
     }
     zmq_msg_close(&frame);
     return connections;
+}
+
+const char *muster_link_trouble(const muster_link *link)
+{
+    bool mismatch = link->failure == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL &&
+                    link->failure_value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH;
+    if (link->failure == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        return "it refuses this key: its --allowed list lacks it";
+    }
+    if (mismatch && link->has_keys) {
+        return "it speaks without keys: start it with --keys, or take the keys away here";
+    }
+    if (mismatch) {
+        return "it asks for keys: set MUSTER_COORDINATOR_KEY and MUSTER_KEY_FILE";
+    }
+    if (link->failure != 0 && link->has_keys) {
+        return "it does not know itself by the key in MUSTER_COORDINATOR_KEY, or is no coordinator";
+    }
+    return NULL;
 }
 
 void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms)
