@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <zmq.h>
 
@@ -15,6 +16,7 @@
 #define LINK_HIGH_WATER_MARK 256 /* messages each way */
 #define LINK_RECONNECT_MS 50
 #define LINK_RECONNECT_MAX_MS 500
+#define LINK_NS_PER_MS ((int64_t)1000000)
 /* A coordinator's host that vanished without a word: the kernel gives the connection up after this,
  * and the next one finds the coordinator's new place. */
 #define LINK_TCP_GIVE_UP_MS 10000
@@ -25,6 +27,13 @@
 #define LINK_FAILURES \
     (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | \
      ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
+static int64_t link_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static bool link_set_int(void *socket, int option, int value)
 {
@@ -139,6 +148,12 @@ muster_status muster_link_open(muster_link *link, const char *endpoint,
         muster_link_close(link, 0);
         return keyed;
     }
+    link->endpoint = strdup(endpoint);
+    if (!link->endpoint) {
+        muster_link_close(link, 0);
+        return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                                "memory ran out for the coordinator's endpoint");
+    }
     if (zmq_connect(link->socket, endpoint) != 0) {
         int saved_errno = errno;
         muster_link_close(link, 0);
@@ -165,6 +180,7 @@ void muster_link_close(muster_link *link, int linger_ms)
         while (zmq_ctx_term(link->context) != 0 && errno == EINTR) {
         }
     }
+    free(link->endpoint);
     *link = (muster_link){0};
 }
 
@@ -243,8 +259,21 @@ int muster_link_connections(muster_link *link)
                sizeof link->failure_value);
         link->failure = event & LINK_FAILURES;
         connections += link->failure == 0;
+        /* After these ZeroMQ does not try again. But a coordinator can be started with other keys, and
+         * its port can for a while have been somebody else's. */
+        if (link->failure != 0 && link->failure != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) {
+            link->connect_again_ns = link_now_ns() + LINK_RECONNECT_MAX_MS * LINK_NS_PER_MS;
+        }
     }
     zmq_msg_close(&frame);
+    if (connections > 0) {
+        link->connect_again_ns = 0;
+    }
+    if (link->connect_again_ns != 0 && link_now_ns() >= link->connect_again_ns) {
+        link->connect_again_ns = 0;
+        (void)zmq_disconnect(link->socket, link->endpoint); /* it may be forgotten already */
+        (void)zmq_connect(link->socket, link->endpoint);    /* succeeded once */
+    }
     return connections;
 }
 
@@ -274,6 +303,9 @@ void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeo
         {.socket = link->monitor, .events = ZMQ_POLLIN},
         {.fd = wake_fd, .events = ZMQ_POLLIN},
     };
+    if (link->connect_again_ns != 0 && (timeout_ms < 0 || timeout_ms > LINK_RECONNECT_MAX_MS)) {
+        timeout_ms = LINK_RECONNECT_MAX_MS;
+    }
     /* Interrupted or not, the caller looks at everything anew. */
     (void)zmq_poll(items, 3, timeout_ms);
 }

@@ -19,6 +19,8 @@ typedef struct muster_link {
     uint32_t
         failure; /* of the last handshake: an event and its value; 0: none since a connection */
     uint32_t failure_value;
+    char *endpoint;
+    int64_t connect_again_ns; /* CLOCK_MONOTONIC; 0: ZeroMQ sees to it */
 } muster_link;
 
 /* tcp://HOST:PORT or ipc://PATH, else MUSTER_ERR_INVALID_ARGUMENT. Succeeds whether anybody listens

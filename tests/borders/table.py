@@ -15,7 +15,7 @@ FACADE = "tracing/trace.h"
 _PURE_RUNTIME = ["runtime/base", "runtime/layout", "runtime/collective"]
 _RUNTIME = _PURE_RUNTIME + [
     "runtime/transport", "runtime/transport/host", "runtime/transport/nccl", "runtime/comm",
-    "runtime/scope", "runtime/library",
+    "runtime/scope", "runtime/library", "runtime/plugin",
 ]
 _UPPER_RUNTIME = _RUNTIME + ["recovery/agent", MESSAGES, DEADLINES, FACADE]
 _CONTROL = ["runtime/base", "recovery/core", "recovery/wire", "recovery/operator", "recovery/keys",
@@ -26,6 +26,7 @@ MAY_INCLUDE = {
     PUBLIC: [],
     "runtime/base": [],
     "runtime/layout": ["runtime/base"],
+    "runtime/plugin": [],
     "runtime/collective": ["runtime/base", "runtime/layout", TRANSPORT_TYPES],
     "runtime/transport": _PURE_RUNTIME,
     "runtime/transport/host": _PURE_RUNTIME + ["runtime/transport"],
@@ -46,7 +47,7 @@ MAY_INCLUDE = {
     "recovery/launcher": _CONTROL + ["recovery/agent/link.h", "recovery/agent/host_id.h",
                                      "tracing/session/session.h"],
     "recovery/bench": _CONTROL + _UPPER_RUNTIME + ["runtime/bench"],
-    "tracing": ["runtime/base"],
+    "tracing": ["runtime/base", "runtime/plugin"],
     "tracing/provider": ["runtime/base", "tracing", CALLS, MESSAGES],
     "tracing/session": ["runtime/base", "tracing"],
     "tracing/postmortem": ["runtime/base", "tracing", CALLS, MESSAGES],
