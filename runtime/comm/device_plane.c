@@ -54,7 +54,7 @@ muster_status muster_device_plane_check(const muster_job_options *options, muste
                              "be >= 0 (0: the default)");
     if (memchr(options->nccl_library, '\0', sizeof(options->nccl_library)) == NULL ||
         memchr(options->cuda_library, '\0', sizeof(options->cuda_library)) == NULL)
-        return refuse_option(error, MUSTER_FIELD_OPTION, MUSTER_LIBRARY_BYTES - 1, 0,
+        return refuse_option(error, MUSTER_FIELD_OPTION, MUSTER_PATH_BYTES - 1, 0,
                              "options->nccl_library or cuda_library is too long");
     return MUSTER_OK;
 }

@@ -31,6 +31,15 @@ static muster_status copy_text(const char *name, const char *text, char *out, si
     return MUSTER_OK;
 }
 
+/* Empty is as absent: a launcher that uses no keys says so. */
+static muster_status read_path(const char *name, char path[MUSTER_PATH_BYTES], muster_error *error)
+{
+    const char *text = getenv(name);
+    if (text == NULL || text[0] == '\0')
+        return MUSTER_OK;
+    return copy_text(name, text, path, MUSTER_PATH_BYTES, error);
+}
+
 /* Sets *value from the first of names that is there; *found says whether one was. */
 static muster_status read_number(const char *const *names, int64_t least, int64_t most,
                                  int64_t *value, bool *found, muster_error *error)
@@ -114,14 +123,6 @@ static muster_status read_optional(muster_job_options *options, muster_error *er
     return status;
 }
 
-/* A text that may be absent or empty. */
-static muster_status read_text(const char *name, char *out, size_t out_bytes, muster_error *error)
-{
-    const char *text = getenv(name);
-    return text == NULL || text[0] == '\0' ? MUSTER_OK
-                                           : copy_text(name, text, out, out_bytes, error);
-}
-
 /* "A-B" or "A-B/N". */
 static muster_status read_device_slots(muster_job_options *options, muster_error *error)
 {
@@ -152,8 +153,11 @@ static muster_status read_device(muster_job_options *options, muster_error *erro
     static const char *const bracket_names[] = {"MUSTER_DEVICE_BRACKET_MS", NULL};
     int64_t value = 0;
     bool found = false;
-    muster_status status = read_text("MUSTER_DEVICE_PLANE", options->device_plane,
-                                     sizeof(options->device_plane), error);
+    const char *plane = getenv("MUSTER_DEVICE_PLANE");
+    muster_status status = MUSTER_OK;
+    if (plane != NULL && plane[0] != '\0')
+        status = copy_text("MUSTER_DEVICE_PLANE", plane, options->device_plane,
+                           sizeof(options->device_plane), error);
     if (status == MUSTER_OK && options->device_plane[0] != '\0' &&
         strcmp(options->device_plane, "nccl") != 0)
         status =
@@ -180,11 +184,9 @@ static muster_status read_device(muster_job_options *options, muster_error *erro
     if (status == MUSTER_OK && found)
         options->device_bracket_timeout_ns = value * 1000000;
     if (status == MUSTER_OK)
-        status = read_text("MUSTER_NCCL_LIBRARY", options->nccl_library,
-                           sizeof(options->nccl_library), error);
+        status = read_path("MUSTER_NCCL_LIBRARY", options->nccl_library, error);
     if (status == MUSTER_OK)
-        status = read_text("MUSTER_CUDA_LIBRARY", options->cuda_library,
-                           sizeof(options->cuda_library), error);
+        status = read_path("MUSTER_CUDA_LIBRARY", options->cuda_library, error);
     return status;
 }
 
@@ -211,5 +213,9 @@ muster_status muster_job_options_from_environment(muster_job_options *options, m
         status = read_optional(options, error);
     if (status == MUSTER_OK)
         status = read_device(options, error);
+    if (status == MUSTER_OK)
+        status = read_path("MUSTER_COORDINATOR_KEY", options->coordinator_key, error);
+    if (status == MUSTER_OK)
+        status = read_path("MUSTER_KEY_FILE", options->key_file, error);
     return status == MUSTER_OK ? muster_error_set_ok(error) : status;
 }

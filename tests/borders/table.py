@@ -18,7 +18,8 @@ _RUNTIME = _PURE_RUNTIME + [
     "runtime/scope", "runtime/library", "runtime/plugin",
 ]
 _UPPER_RUNTIME = _RUNTIME + ["recovery/agent", MESSAGES, DEADLINES, FACADE]
-_CONTROL = ["runtime/base", "recovery/core", "recovery/wire", "recovery/operator", FACADE]
+_CONTROL = ["runtime/base", "recovery/core", "recovery/wire", "recovery/operator", "recovery/keys",
+            FACADE]
 
 # Folder: what it may include besides itself and the public headers. A folder or one file.
 MAY_INCLUDE = {
@@ -37,6 +38,8 @@ MAY_INCLUDE = {
     "recovery/core": ["runtime/base"],
     "recovery/wire": ["runtime/base", "recovery/core"],
     "recovery/operator": ["runtime/base", "recovery/core"],
+    # Key files, read by the library in somebody else's process: apart from what links a parser.
+    "recovery/keys": ["runtime/base"],
     "recovery/agent": _CONTROL,
     "recovery/coordinator": _CONTROL,
     # The launcher talks to a coordinator as an agent does: the link and the host's number are one
@@ -95,6 +98,7 @@ CONFINED_HEADERS = {
 NO_SIGNAL_HANDLERS = [
     "runtime/base", "runtime/layout", "runtime/collective", "runtime/transport", "runtime/comm",
     "runtime/scope", "runtime/library", "recovery/agent", "recovery/core", "recovery/wire",
+    "recovery/keys",
 ]
 SIGNAL_HANDLER_WORDS = ["signal", "sigaction", "sigvec", "bsd_signal", "sysv_signal"]
 

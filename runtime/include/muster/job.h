@@ -16,7 +16,7 @@ MUSTER_BEGIN_DECLS
 
 #define MUSTER_NAME_BYTES 64
 #define MUSTER_ENDPOINT_BYTES 256
-#define MUSTER_LIBRARY_BYTES 256
+#define MUSTER_PATH_BYTES 1024
 
 /* A slot argument that means: wait as a spare until a slot is given (MUSTER_SLOT=spare). */
 #define MUSTER_SLOT_SPARE (-2)
@@ -35,6 +35,8 @@ typedef struct muster_job_options {
     int64_t join_timeout_ns; /* how long muster_job_join may block; 0: the default, 120 s */
     bool progress_thread;    /* progress requests on a thread of the library too */
     bool trace;              /* load the LTTng provider (libmuster-lttng.so) */
+    char coordinator_key[MUSTER_PATH_BYTES]; /* file of its public key; empty: a plain connection */
+    char key_file[MUSTER_PATH_BYTES];        /* file of this rank's secret key; both or neither */
     /* ---- the device plane (device.h) ---- */
     char device_plane[16]; /* "": host memory only; "nccl": load libmuster-nccl.so */
     int32_t device;        /* index of the rank's device; -1: the one current on this thread */
@@ -49,8 +51,8 @@ typedef struct muster_job_options {
     int64_t device_abort_timeout_ns;
     /* How long that abort first waits for a borrowed communicator to be returned, ns; 0: 5 s. */
     int64_t device_bracket_timeout_ns;
-    char nccl_library[MUSTER_LIBRARY_BYTES]; /* file or name for the loader; "": libnccl.so.2 */
-    char cuda_library[MUSTER_LIBRARY_BYTES]; /* "": libcudart.so.13, then .12 */
+    char nccl_library[MUSTER_PATH_BYTES]; /* file or name for the loader; "": libnccl.so.2 */
+    char cuda_library[MUSTER_PATH_BYTES]; /* "": libcudart.so.13, then .12 */
 } muster_job_options;
 
 /* Defaults: empty names, slot -1, slot_count 0, incarnation to be assigned. Any thread. */
@@ -63,6 +65,7 @@ MUSTER_API void muster_job_options_init(muster_job_options *options);
  *                       SLURM_PROCID and SLURM_NTASKS (srun), or JOB_COMPLETION_INDEX (Kubernetes,
  *                       with MUSTER_SLOT_COUNT) are taken
  *   MUSTER_INCARNATION  optional
+ *   MUSTER_COORDINATOR_KEY, MUSTER_KEY_FILE  optional, both or neither: the files that `muster keys` made
  *   MUSTER_JOIN_TIMEOUT_MS, MUSTER_PROGRESS_THREAD (0|1), MUSTER_TRACE (0|1)  optional
  *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_DEVICE_SLOTS (A-B, or A-B/N: the slots of
  *                       this host, for a spare; N: the number of devices that they share),
