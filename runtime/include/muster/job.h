@@ -36,6 +36,12 @@ typedef struct muster_job_options {
     bool trace;              /* load the LTTng provider (libmuster-lttng.so) */
     char device_plane[16];   /* "": host memory only; "nccl": load libmuster-nccl.so (device.h) */
     int32_t device;          /* index of the rank's device; -1: the one current on this thread */
+    char
+        host_address[MUSTER_NAME_BYTES]; /* where other hosts reach this rank; "": the local address
+                                             of the route to the coordinator */
+    char host_id
+        [MUSTER_NAME_BYTES];     /* "": ranks of one machine share memory; those that differ in it
+                                        are taken for ranks of several hosts (tests) */
     bool exit_when_device_stuck; /* end the process where NCCL does not let go in time (device.h) */
 } muster_job_options;
 
@@ -50,6 +56,7 @@ MUSTER_API void muster_job_options_init(muster_job_options *options);
  *                       with MUSTER_SLOT_COUNT) are taken
  *   MUSTER_INCARNATION  optional
  *   MUSTER_JOIN_TIMEOUT_MS, MUSTER_PROGRESS_THREAD (0|1), MUSTER_TRACE (0|1)  optional
+ *   MUSTER_HOST_ADDRESS, MUSTER_HOST_ID  optional, for jobs over several hosts
  *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_EXIT_WHEN_DEVICE_STUCK (0|1)  optional
  * Any thread (reads getenv). Does not block.
  * Returns MUSTER_OK; MUSTER_ERR_ENVIRONMENT (the message names the variable, what was expected and
