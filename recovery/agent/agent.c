@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "keys/key_file.h"
 
 #define AGENT_LINGER_MS 200
 #define AGENT_WAIT_MAX_NS ((int64_t)3600 * 1000000000)
@@ -26,19 +27,6 @@ void muster_agent_nudge(muster_agent *agent)
 {
     uint64_t one = 1;
     (void)!write(agent->wake_fd, &one, sizeof one); /* full means that it wakes anyway */
-}
-
-muster_message muster_agent_header(const muster_agent *agent, uint32_t type)
-{
-    muster_message message;
-    memset(&message, 0, sizeof message);
-    message.type = type;
-    message.job = agent->job;
-    message.term = atomic_load(&agent->term);
-    message.epoch = atomic_load(&agent->epoch);
-    message.slot = (int32_t)atomic_load(&agent->slot);
-    message.incarnation = (uint32_t)atomic_load(&agent->incarnation);
-    return message;
 }
 
 /* Waits for a change with the mutex held; false when deadline_ns has passed. */
@@ -68,24 +56,19 @@ static muster_agent *agent_new(const muster_agent_options *options)
         free(agent);
         return NULL;
     }
-    agent->job = muster_hash_text(options->job_name);
-    agent->slot_count = options->slot_count;
-    agent->process_id = (int32_t)getpid();
-    agent->host = muster_host_id(options->host_id);
-    agent->blob = options->blob;
+    const muster_protocol_identity identity = {
+        .coordinator = agent->coordinator,
+        .job = muster_hash_text(options->job_name),
+        .slot = options->slot,
+        .slot_count = options->slot_count,
+        .incarnation = options->incarnation,
+        .process_id = (int32_t)getpid(),
+        .host = muster_host_id(options->host_id),
+        .blob = options->blob,
+    };
+    muster_protocol_init(&agent->protocol, &identity);
     agent->wake_fd = -1;
     agent->revoke_fd = -1;
-    agent->join_pending = true;
-    atomic_init(&agent->slot, options->slot);
-    atomic_init(&agent->incarnation, options->incarnation);
-    atomic_init(&agent->term, 0);
-    atomic_init(&agent->epoch, 0);
-    atomic_init(&agent->revoked_epoch, 0);
-    atomic_init(&agent->standing, MUSTER_OK);
-    muster_activity_init(&agent->marks);
-    muster_outbox_init(&agent->outbox);
-    muster_deaths_init(&agent->deaths);
-    muster_error_init(&agent->refused);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -107,9 +90,7 @@ static void agent_free(muster_agent *agent)
     pthread_mutex_destroy(&agent->wake_mutex);
     pthread_mutex_destroy(&agent->mutex);
     pthread_cond_destroy(&agent->changed);
-    muster_message_clean_up(&agent->agreed);
-    muster_outbox_clean_up(&agent->outbox);
-    muster_deaths_clean_up(&agent->deaths);
+    muster_protocol_clean_up(&agent->protocol);
     free(agent->coordinator);
     free(agent);
 }
@@ -127,18 +108,27 @@ static void agent_finish(muster_agent *agent, int linger_ms)
 
 /* Descriptors, link and thread. All signals are blocked around it, so that neither this thread nor
  * ZeroMQ's ever takes one that is meant for the application. */
-static muster_status agent_run(muster_agent *agent, muster_error *error)
+static muster_status agent_run(muster_agent *agent, const muster_agent_options *options,
+                               muster_error *error)
 {
+    muster_client_keys keys;
+    muster_status read =
+        muster_client_keys_read(options->coordinator_key, options->key_file, &keys, error);
+    if (read != MUSTER_OK) {
+        return read;
+    }
     agent->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     agent->revoke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (agent->wake_fd < 0 || agent->revoke_fd < 0) {
+        muster_client_keys_wipe(&keys);
         return muster_error_set_errno(error, errno, "creating an eventfd for the agent");
     }
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    muster_status status = muster_link_open(&agent->link, agent->coordinator, error);
+    muster_status status = muster_link_open(&agent->link, agent->coordinator, &keys, error);
+    muster_client_keys_wipe(&keys);
     if (status == MUSTER_OK) {
         int failure = pthread_create(&agent->thread, NULL, muster_agent_thread, agent);
         if (failure != 0) {
@@ -153,6 +143,11 @@ static muster_status agent_run(muster_agent *agent, muster_error *error)
 static muster_status agent_no_coordinator(const muster_agent *agent, const char *meanwhile,
                                           muster_error *error)
 {
+    if (agent->trouble != NULL) {
+        return muster_error_set(error, MUSTER_ERR_NO_COORDINATOR, MUSTER_FIELD_TIMEOUT, 0, 0,
+                                "the coordinator at %.100s does not talk to us%s: %s",
+                                agent->coordinator, meanwhile, agent->trouble);
+    }
     return muster_error_set(error, MUSTER_ERR_NO_COORDINATOR, MUSTER_FIELD_TIMEOUT, 0, 0,
                             "no coordinator answers at %.100s%s; check that it runs there (muster "
                             "coordinator, or muster run) and that MUSTER_COORDINATOR names it",
@@ -173,20 +168,21 @@ static muster_status agent_await_welcome(muster_agent *agent, const muster_agent
     muster_status status = MUSTER_OK;
     pthread_mutex_lock(&agent->mutex);
     for (;;) {
-        if (agent->refused.status != MUSTER_OK) {
-            status = agent->refused.status;
+        if (agent->protocol.refused.status != MUSTER_OK) {
+            status = agent->protocol.refused.status;
             if (error) {
                 size_t struct_bytes = error->struct_bytes;
-                *error = agent->refused;
+                *error = agent->protocol.refused;
                 error->struct_bytes = struct_bytes;
             }
             break;
         }
-        if (agent->joined) {
+        if (agent->protocol.joined) {
             break;
         }
-        if (!agent_await_change(agent, agent->heard ? options->deadline_ns : contact_deadline_ns)) {
-            status = agent->heard
+        if (!agent_await_change(agent, agent->protocol.heard ? options->deadline_ns
+                                                             : contact_deadline_ns)) {
+            status = agent->protocol.heard
                          ? muster_error_set(error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_TIMEOUT, 0, 0,
                                             "the coordinator at %.100s did not answer the join in "
                                             "time: it is busy, or the job has no place yet; give a "
@@ -211,7 +207,7 @@ muster_status muster_agent_start(const muster_agent_options *options, muster_age
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "memory ran out for the agent");
     }
-    muster_status status = agent_run(agent, error);
+    muster_status status = agent_run(agent, options, error);
     if (status != MUSTER_OK) {
         agent_free(agent);
         return status;
@@ -227,22 +223,22 @@ muster_status muster_agent_start(const muster_agent_options *options, muster_age
 
 int32_t muster_agent_slot(const muster_agent *agent)
 {
-    return (int32_t)atomic_load(&agent->slot);
+    return (int32_t)atomic_load(&agent->protocol.slot);
 }
 
 uint32_t muster_agent_incarnation(const muster_agent *agent)
 {
-    return (uint32_t)atomic_load(&agent->incarnation);
+    return (uint32_t)atomic_load(&agent->protocol.incarnation);
 }
 
 muster_policy muster_agent_policy(const muster_agent *agent)
 {
-    return agent->policy;
+    return agent->protocol.policy;
 }
 
 uint64_t muster_agent_term(const muster_agent *agent)
 {
-    return atomic_load(&agent->term);
+    return atomic_load(&agent->protocol.term);
 }
 
 void muster_agent_set_wake(muster_agent *agent, void (*wake)(void *context), void *context)
@@ -255,12 +251,12 @@ void muster_agent_set_wake(muster_agent *agent, void (*wake)(void *context), voi
 
 bool muster_agent_revoked(const muster_agent *agent, uint64_t epoch)
 {
-    return atomic_load(&agent->revoked_epoch) >= epoch;
+    return muster_protocol_revoked(&agent->protocol, epoch);
 }
 
 muster_status muster_agent_standing(const muster_agent *agent)
 {
-    return (muster_status)atomic_load(&agent->standing);
+    return muster_protocol_standing(&agent->protocol);
 }
 
 int muster_agent_revoke_fd(const muster_agent *agent)
@@ -273,7 +269,7 @@ int32_t muster_agent_deaths(const muster_agent *agent, uint64_t epoch, muster_de
 {
     pthread_mutex_t *mutex = (pthread_mutex_t *)&agent->mutex; /* asking changes nothing else */
     pthread_mutex_lock(mutex);
-    int32_t count = muster_deaths_list(&agent->deaths, epoch, deaths, capacity);
+    int32_t count = muster_deaths_list(&agent->protocol.deaths, epoch, deaths, capacity);
     pthread_mutex_unlock(mutex);
     return count;
 }
@@ -283,20 +279,21 @@ static muster_status agent_standing_error(const muster_agent *agent, muster_erro
     if (muster_agent_standing(agent) == MUSTER_OK) {
         return MUSTER_OK;
     }
-    return muster_error_set(error, agent->ending, MUSTER_FIELD_EPOCH, 0,
-                            (int64_t)atomic_load(&agent->epoch), "%s: %s",
-                            muster_status_text(agent->ending), agent->standing_text);
+    return muster_error_set(error, agent->protocol.ending, MUSTER_FIELD_EPOCH, 0,
+                            (int64_t)atomic_load(&agent->protocol.epoch), "%s: %s",
+                            muster_status_text(agent->protocol.ending),
+                            agent->protocol.standing_text);
 }
 
 /* The deadline of a wait has passed: says whose fault it was. */
 static muster_status agent_wait_failed(const muster_agent *agent, const char *what, uint64_t epoch,
                                        muster_error *error)
 {
-    if (!agent->contact || agent->join_pending) {
+    if (!agent->protocol.contact || agent->protocol.join_pending) {
         return agent_no_coordinator(agent, " any more", error);
     }
     return muster_error_set(error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_EPOCH, (int64_t)epoch,
-                            (int64_t)atomic_load(&agent->epoch),
+                            (int64_t)atomic_load(&agent->protocol.epoch),
                             "the deadline passed before %s; the coordinator at %.80s is there, so "
                             "other ranks are missing: see that all are started and live",
                             what, agent->coordinator);
@@ -306,13 +303,13 @@ static muster_status agent_copy_membership(const muster_agent *agent, muster_mem
                                            muster_error *error)
 {
     memset(membership, 0, sizeof *membership);
-    if (!muster_message_copy(&membership->agreed, &agent->agreed)) {
+    if (!muster_message_copy(&membership->agreed, &agent->protocol.agreed)) {
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "memory ran out for the members of epoch %llu",
-                                (unsigned long long)agent->agreed.epoch);
+                                (unsigned long long)agent->protocol.agreed.epoch);
     }
-    membership->epoch = agent->agreed.epoch;
-    membership->term = agent->agreed.term;
+    membership->epoch = agent->protocol.agreed.epoch;
+    membership->term = agent->protocol.agreed.term;
     return muster_error_set_ok(error);
 }
 
@@ -320,21 +317,17 @@ muster_status muster_agent_await_agreed(muster_agent *agent, uint64_t after_epoc
                                         int64_t deadline_ns, muster_membership *membership,
                                         muster_error *error)
 {
-    muster_status status = MUSTER_OK;
     pthread_mutex_lock(&agent->mutex);
-    for (;;) {
+    muster_status status = muster_protocol_agreed(&agent->protocol, after_epoch);
+    while (status == MUSTER_ERR_TIMEOUT && agent_await_change(agent, deadline_ns)) {
+        status = muster_protocol_agreed(&agent->protocol, after_epoch);
+    }
+    if (status == MUSTER_OK) {
+        status = agent_copy_membership(agent, membership, error);
+    } else if (muster_protocol_standing(&agent->protocol) != MUSTER_OK) {
         status = agent_standing_error(agent, error);
-        if (status != MUSTER_OK) {
-            break;
-        }
-        if (atomic_load(&agent->epoch) > after_epoch) {
-            status = agent_copy_membership(agent, membership, error);
-            break;
-        }
-        if (!agent_await_change(agent, deadline_ns)) {
-            status = agent_wait_failed(agent, "the next epoch was agreed", after_epoch + 1, error);
-            break;
-        }
+    } else {
+        status = agent_wait_failed(agent, "the next epoch was agreed", after_epoch + 1, error);
     }
     pthread_mutex_unlock(&agent->mutex);
     return status;
@@ -344,7 +337,7 @@ static muster_status agent_lost_while_connecting(const muster_agent *agent, uint
                                                  muster_error *error)
 {
     muster_death death = {.slot = MUSTER_SLOT_NONE};
-    (void)muster_deaths_list(&agent->deaths, epoch, &death, 1);
+    (void)muster_deaths_list(&agent->protocol.deaths, epoch, &death, 1);
     return muster_error_set(error, MUSTER_ERR_RANK_LOST, MUSTER_FIELD_SLOT, 0, death.slot,
                             "epoch %llu was revoked before all its ranks were connected (slot %d: "
                             "%s); take part in the next rebuild",
@@ -355,48 +348,37 @@ static muster_status agent_lost_while_connecting(const muster_agent *agent, uint
 muster_status muster_agent_await_established(muster_agent *agent, uint64_t epoch,
                                              int64_t deadline_ns, muster_error *error)
 {
-    muster_message connected = muster_agent_header(agent, MUSTER_MESSAGE_CONNECTED);
-    connected.epoch = epoch;
-    muster_status status = MUSTER_OK;
-    bool said = false;
+    muster_protocol *protocol = &agent->protocol;
     pthread_mutex_lock(&agent->mutex);
-    for (;;) {
+    muster_status status = muster_protocol_established(protocol, epoch);
+    if (status == MUSTER_ERR_TIMEOUT && !muster_protocol_connected(protocol, epoch)) {
+        status = MUSTER_ERR_NO_MEMORY;
+    }
+    muster_agent_nudge(agent);
+    while (status == MUSTER_ERR_TIMEOUT && agent_await_change(agent, deadline_ns)) {
+        status = muster_protocol_established(protocol, epoch);
+    }
+    if (status == MUSTER_OK) {
+        muster_error_set_ok(error);
+    } else if (muster_protocol_standing(protocol) != MUSTER_OK) {
         status = agent_standing_error(agent, error);
-        if (status != MUSTER_OK) {
-            break;
-        }
-        if (muster_agent_revoked(agent, epoch)) {
-            status = agent_lost_while_connecting(agent, epoch, error);
-            break;
-        }
-        if (agent->established_epoch >= epoch) {
-            status = muster_error_set_ok(error);
-            break;
-        }
-        if (!said) {
-            if (!muster_outbox_put(&agent->outbox, &connected)) {
-                status = muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
-                                          "memory ran out for a message to the coordinator");
-                break;
-            }
-            said = true;
-            muster_agent_nudge(agent);
-        }
-        if (!agent_await_change(agent, deadline_ns)) {
-            status = agent_wait_failed(agent, "every rank was connected", epoch, error);
-            break;
-        }
+    } else if (status == MUSTER_ERR_RANK_LOST) {
+        status = agent_lost_while_connecting(agent, epoch, error);
+    } else if (status == MUSTER_ERR_NO_MEMORY) {
+        muster_error_set(error, status, MUSTER_FIELD_NONE, 0, 0,
+                         "memory ran out for a message to the coordinator");
+    } else {
+        status = agent_wait_failed(agent, "every rank was connected", epoch, error);
     }
     pthread_mutex_unlock(&agent->mutex);
     return status;
 }
 
-/* Takes over *message. Memory that runs out drops it: all of these have another way to be noticed
- * (heartbeats carry the committed step; silence and launchers are evidence too). */
+/* Takes over *message. */
 static void agent_report(muster_agent *agent, muster_message *message)
 {
     pthread_mutex_lock(&agent->mutex);
-    (void)muster_outbox_put(&agent->outbox, message);
+    muster_protocol_report(&agent->protocol, message);
     pthread_mutex_unlock(&agent->mutex);
     muster_agent_nudge(agent);
 }
@@ -405,28 +387,8 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
                         const muster_blob *blob, const muster_holding *holdings,
                         int32_t holding_count)
 {
-    muster_message borrowed = muster_agent_header(agent, MUSTER_MESSAGE_QUIET);
-    borrowed.epoch = epoch;
-    borrowed.u.quiet.released_ns = released_ns;
-    borrowed.u.quiet.blob = *blob;
-    borrowed.u.quiet.holding_count = holding_count;
-    borrowed.u.quiet.holdings = (muster_holding *)holdings; /* only read, by the copy below */
-    muster_message quiet;
-    if (!muster_message_copy(&quiet, &borrowed)) {
-        /* Without its holdings the rest still lets the others go on; states held here alone are
-         * then lost, which the restore point says. */
-        quiet = borrowed;
-        quiet.u.quiet.holding_count = 0;
-        quiet.u.quiet.holdings = NULL;
-    }
     pthread_mutex_lock(&agent->mutex);
-    agent->blob = *blob;
-    /* Later epochs that were revoked before this rank heard of them: it is in none of them. */
-    if (atomic_load(&agent->revoked_epoch) > quiet.epoch &&
-        atomic_load(&agent->epoch) <= quiet.epoch) {
-        quiet.epoch = atomic_load(&agent->revoked_epoch);
-    }
-    (void)muster_outbox_put(&agent->outbox, &quiet);
+    muster_protocol_quiet(&agent->protocol, epoch, released_ns, blob, holdings, holding_count);
     pthread_mutex_unlock(&agent->mutex);
     muster_agent_nudge(agent);
 }
@@ -434,7 +396,7 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
 static void agent_accuse(muster_agent *agent, muster_evidence evidence, int32_t slot,
                          uint32_t incarnation)
 {
-    muster_message message = muster_agent_header(agent, MUSTER_MESSAGE_EVIDENCE);
+    muster_message message = muster_protocol_header(&agent->protocol, MUSTER_MESSAGE_EVIDENCE);
     message.u.evidence.evidence = evidence;
     message.u.evidence.accused_slot = slot;
     message.u.evidence.accused_incarnation = incarnation;
@@ -454,7 +416,7 @@ void muster_agent_report_unreachable(muster_agent *agent, int32_t slot, uint32_t
 void muster_agent_report_batch_deadline(muster_agent *agent, int32_t slot, uint32_t incarnation,
                                         uint64_t communicator, uint64_t sequence, uint32_t call)
 {
-    muster_message message = muster_agent_header(agent, MUSTER_MESSAGE_EVIDENCE);
+    muster_message message = muster_protocol_header(&agent->protocol, MUSTER_MESSAGE_EVIDENCE);
     message.u.evidence.evidence = MUSTER_EVIDENCE_BATCH_DEADLINE;
     message.u.evidence.accused_slot = slot;
     message.u.evidence.accused_incarnation = incarnation;
@@ -466,15 +428,15 @@ void muster_agent_report_batch_deadline(muster_agent *agent, int32_t slot, uint3
 
 void muster_agent_report_committed(muster_agent *agent, uint64_t step)
 {
-    muster_activity_committed(&agent->marks, step);
-    muster_message message = muster_agent_header(agent, MUSTER_MESSAGE_COMMITTED);
+    muster_activity_committed(&agent->protocol.marks, step);
+    muster_message message = muster_protocol_header(&agent->protocol, MUSTER_MESSAGE_COMMITTED);
     message.u.committed.step = step;
     agent_report(agent, &message);
 }
 
 void muster_agent_report_resumed(muster_agent *agent, uint64_t returned_ns, uint64_t first_batch_ns)
 {
-    muster_message message = muster_agent_header(agent, MUSTER_MESSAGE_RESUMED);
+    muster_message message = muster_protocol_header(&agent->protocol, MUSTER_MESSAGE_RESUMED);
     message.u.resumed.returned_ns = returned_ns;
     message.u.resumed.first_batch_ns = first_batch_ns;
     agent_report(agent, &message);
@@ -482,32 +444,29 @@ void muster_agent_report_resumed(muster_agent *agent, uint64_t returned_ns, uint
 
 void muster_agent_progress(muster_agent *agent)
 {
-    muster_activity_progress(&agent->marks);
+    muster_activity_progress(&agent->protocol.marks);
 }
 
 void muster_agent_waiting(muster_agent *agent, uint64_t communicator, uint64_t sequence,
                           uint32_t call, uint64_t since_ns)
 {
-    muster_activity_waiting(&agent->marks, communicator, sequence, call, since_ns);
+    muster_activity_waiting(&agent->protocol.marks, communicator, sequence, call, since_ns);
 }
 
 void muster_agent_not_waiting(muster_agent *agent)
 {
-    muster_activity_not_waiting(&agent->marks);
+    muster_activity_not_waiting(&agent->protocol.marks);
 }
 
 muster_status muster_agent_leave(muster_agent *agent, muster_error *error)
 {
-    int64_t deadline_ns = muster_agent_now_ns() + agent->policy.deadlines.leave_ns;
+    int64_t deadline_ns = muster_agent_now_ns() + agent->protocol.policy.deadlines.leave_ns;
     pthread_mutex_lock(&agent->mutex);
-    agent->leaving = true;
-    agent->leave_due_ns = 0;
+    muster_protocol_leave(&agent->protocol);
     muster_agent_nudge(agent);
-    muster_status standing = muster_agent_standing(agent);
-    bool out = standing == MUSTER_ERR_FENCED || standing == MUSTER_ERR_GAVE_UP;
-    while (!out && !agent->goodbye && agent_await_change(agent, deadline_ns)) {
+    while (!muster_protocol_left(&agent->protocol) && agent_await_change(agent, deadline_ns)) {
     }
-    bool heard = out || agent->goodbye;
+    bool heard = muster_protocol_left(&agent->protocol);
     pthread_mutex_unlock(&agent->mutex);
     muster_status status =
         heard ? muster_error_set_ok(error)

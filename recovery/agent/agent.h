@@ -13,7 +13,9 @@
 typedef struct muster_agent muster_agent;
 
 typedef struct muster_agent_options {
-    const char *coordinator; /* endpoint */
+    const char *coordinator;     /* endpoint */
+    const char *coordinator_key; /* file of its public key; NULL or empty, both: plain */
+    const char *key_file;        /* of our own secret key */
     const char *job_name;
     int32_t slot; /* or MUSTER_SLOT_SPARE_WIRE */
     int32_t slot_count;

@@ -5,157 +5,73 @@
 
 #include <unistd.h>
 
-#include "base/assert.h"
+#include "base/error.h"
 
-#include <muster/version.h>
-
-#define AGENT_JOIN_AGAIN_NS ((int64_t)1000000000)
-#define AGENT_CONNECTED_AGAIN_NS ((int64_t)1000000000)
-#define AGENT_LEAVE_AGAIN_NS ((int64_t)500000000)
 #define AGENT_SLEEP_MAX_NS ((int64_t)3600 * 1000000000)
 #define AGENT_RECEIVE_AT_ONCE 64
 
-/* What a turn of speaking came to. */
-typedef struct agent_turn {
-    int64_t now_ns;
-    int64_t next_ns; /* when something is due again */
-    bool blocked;    /* something due found no room: wait for room */
-} agent_turn;
-
-static void agent_due(agent_turn *turn, int64_t due_ns)
+/* The descriptor shows what the protocol says; the mutex is held. */
+static void agent_show_revoke(muster_agent *agent, bool shown_before)
 {
-    if (due_ns < turn->next_ns) {
-        turn->next_ns = due_ns;
+    uint64_t count = 1;
+    if (agent->protocol.revoke_shown && !shown_before) {
+        (void)!write(agent->revoke_fd, &count, sizeof count); /* full means readable already */
+    } else if (!agent->protocol.revoke_shown && shown_before) {
+        (void)!read(agent->revoke_fd, &count, sizeof count);
     }
 }
 
-/* True when message is on its way. */
-static bool agent_send(muster_agent *agent, agent_turn *turn, const muster_message *message)
+/* One message, at its arrival; takes *message over. */
+static void agent_hear(muster_agent *agent, muster_message *message, int64_t now_ns)
 {
-    muster_status status = muster_link_send(&agent->link, message);
-    MUSTER_ASSERT(status != MUSTER_ERR_INVALID_ARGUMENT);
-    if (status == MUSTER_ERR_TIMEOUT) {
-        turn->blocked = true;
-        agent->contact = false;
-    } else if (status != MUSTER_OK) {
-        agent_due(turn, turn->now_ns + AGENT_NO_MEMORY_RETRY_NS);
+    muster_protocol_heard heard;
+    pthread_mutex_lock(&agent->mutex);
+    bool shown_before = agent->protocol.revoke_shown;
+    muster_protocol_hear(&agent->protocol, message, now_ns, &heard);
+    agent_show_revoke(agent, shown_before);
+    if (heard.pong_due) {
+        heard.pong.u.ping.answered_ns = (uint64_t)muster_agent_now_ns();
+        (void)muster_link_send(&agent->link, &heard.pong);
     }
-    return status == MUSTER_OK;
-}
-
-static void agent_say_join(muster_agent *agent, agent_turn *turn)
-{
-    if (!agent->join_pending) {
-        return;
+    if (heard.news) {
+        pthread_cond_broadcast(&agent->changed);
     }
-    if (turn->now_ns >= agent->join_due_ns) {
-        muster_message join = muster_agent_header(agent, MUSTER_MESSAGE_JOIN);
-        join.u.join.library_version = MUSTER_VERSION;
-        join.u.join.slot_count = agent->slot_count;
-        join.u.join.process_id = agent->process_id;
-        join.u.join.host = agent->host;
-        join.u.join.blob = agent->blob;
-        join.u.join.rejoin = agent->joined;
-        if (agent->agreed.type == MUSTER_MESSAGE_AGREED) {
-            join.u.join.revoked = muster_agent_revoked(agent, join.epoch);
-            join.u.join.member_count = agent->agreed.u.agreed.member_count;
-            join.u.join.members = agent->agreed.u.agreed.members; /* borrowed for the send */
+    pthread_mutex_unlock(&agent->mutex);
+    muster_message_clean_up(message);
+    if (heard.wake) {
+        pthread_mutex_lock(&agent->wake_mutex);
+        if (agent->wake) {
+            agent->wake(agent->wake_context);
         }
-        if (!agent_send(agent, turn, &join)) {
-            return;
-        }
-        agent->join_due_ns = turn->now_ns + AGENT_JOIN_AGAIN_NS;
-    }
-    agent_due(turn, agent->join_due_ns);
-}
-
-static void agent_say_heartbeat(muster_agent *agent, agent_turn *turn)
-{
-    if (turn->now_ns >= agent->heartbeat_due_ns) {
-        muster_message heartbeat = muster_agent_header(agent, MUSTER_MESSAGE_HEARTBEAT);
-        muster_activity_read(&agent->marks, &heartbeat.u.heartbeat.activity);
-        if (!agent_send(agent, turn, &heartbeat)) {
-            return;
-        }
-        agent->heartbeat_due_ns = turn->now_ns + agent->policy.deadlines.heartbeat_ns;
-    }
-    agent_due(turn, agent->heartbeat_due_ns);
-}
-
-/* Nothing but its answer shows that a CONNECTED was heard, and an epoch waits for each of them. */
-static void agent_repeat_connected(muster_agent *agent, agent_turn *turn)
-{
-    muster_outbox_entry *entry = muster_outbox_find(&agent->outbox, MUSTER_MESSAGE_CONNECTED);
-    if (!entry || agent->established_epoch >= entry->message.epoch) {
-        return;
-    }
-    if (!entry->sent || turn->now_ns >= agent->connected_due_ns) {
-        entry->sent = false;
-        agent->connected_due_ns = turn->now_ns + AGENT_CONNECTED_AGAIN_NS;
-    }
-    agent_due(turn, agent->connected_due_ns);
-}
-
-static void agent_say_outbox(muster_agent *agent, agent_turn *turn)
-{
-    muster_outbox_entry *entry = NULL;
-    while ((entry = muster_outbox_next(&agent->outbox)) != NULL) {
-        /* Kept from an earlier term, sent in this one: an old term would be refused. */
-        entry->message.term = atomic_load(&agent->term);
-        if (!agent_send(agent, turn, &entry->message)) {
-            return;
-        }
-        entry->sent = true;
+        pthread_mutex_unlock(&agent->wake_mutex);
     }
 }
 
-static void agent_say_leave(muster_agent *agent, agent_turn *turn)
+static void agent_hear_failure(muster_agent *agent, muster_status status, const muster_error *error)
 {
-    if (!agent->leaving || agent->goodbye) {
-        return;
+    pthread_mutex_lock(&agent->mutex);
+    if (muster_protocol_hear_failure(&agent->protocol, status, error, muster_agent_now_ns())) {
+        pthread_cond_broadcast(&agent->changed);
     }
-    if (turn->now_ns >= agent->leave_due_ns) {
-        muster_message leave = muster_agent_header(agent, MUSTER_MESSAGE_LEAVE);
-        if (!agent_send(agent, turn, &leave)) {
-            return;
-        }
-        agent->leave_due_ns = turn->now_ns + AGENT_LEAVE_AGAIN_NS;
-    }
-    agent_due(turn, agent->leave_due_ns);
+    pthread_mutex_unlock(&agent->mutex);
 }
 
-/* A rank that is out of the job says nothing more: it would only be told so again. */
-static bool agent_is_out(const muster_agent *agent)
+static muster_status agent_send(void *context, const muster_message *message)
 {
-    muster_status standing = muster_agent_standing(agent);
-    return standing == MUSTER_ERR_FENCED || standing == MUSTER_ERR_GAVE_UP;
-}
-
-/* Everything that is due, in order; the mutex is held. */
-static void agent_speak(muster_agent *agent, agent_turn *turn)
-{
-    if (agent_is_out(agent)) {
-        return;
-    }
-    agent_say_join(agent, turn);
-    if (agent->joined && !turn->blocked) {
-        agent_say_heartbeat(agent, turn);
-    }
-    /* Before the answer to a JOIN the coordinator does not know this connection. */
-    if (agent->joined && !agent->join_pending && !turn->blocked) {
-        agent_repeat_connected(agent, turn);
-        agent_say_outbox(agent, turn);
-        if (!turn->blocked) {
-            agent_say_leave(agent, turn);
-        }
-    }
+    muster_agent *agent = context;
+    return muster_link_send(&agent->link, message);
 }
 
 static void agent_listen(muster_agent *agent)
 {
     int connections = muster_link_connections(&agent->link);
+    pthread_mutex_lock(&agent->mutex);
+    agent->trouble = muster_link_trouble(&agent->link);
+    pthread_mutex_unlock(&agent->mutex);
     if (connections > (agent->connected_once ? 0 : 1)) {
-        muster_agent_hear_reconnect(agent);
+        pthread_mutex_lock(&agent->mutex);
+        muster_protocol_hear_reconnect(&agent->protocol);
+        pthread_mutex_unlock(&agent->mutex);
     }
     agent->connected_once = agent->connected_once || connections > 0;
     for (int i = 0; i < AGENT_RECEIVE_AT_ONCE; i++) {
@@ -167,15 +83,15 @@ static void agent_listen(muster_agent *agent)
             return;
         }
         if (status == MUSTER_OK) {
-            muster_agent_hear(agent, &message, muster_agent_now_ns());
+            agent_hear(agent, &message, muster_agent_now_ns());
         } else {
-            muster_agent_hear_failure(agent, status, &error);
+            agent_hear_failure(agent, status, &error);
         }
     }
     muster_agent_nudge(agent); /* the rest after a turn of speaking: heartbeats must not starve */
 }
 
-static long agent_sleep_ms(const agent_turn *turn)
+static long agent_sleep_ms(const muster_protocol_turn *turn)
 {
     int64_t sleep_ns = turn->next_ns - muster_agent_now_ns();
     if (sleep_ns <= 0) {
@@ -193,11 +109,14 @@ void *muster_agent_thread(void *context)
     pthread_setname_np(pthread_self(), "muster-agent");
     for (;;) {
         agent_listen(agent);
-        agent_turn turn = {.now_ns = muster_agent_now_ns(), .next_ns = INT64_MAX};
+        muster_protocol_turn turn = {.now_ns = muster_agent_now_ns(),
+                                     .next_ns = INT64_MAX,
+                                     .send = agent_send,
+                                     .context = agent};
         pthread_mutex_lock(&agent->mutex);
         bool stop = agent->stop;
         if (!stop) {
-            agent_speak(agent, &turn);
+            muster_protocol_speak(&agent->protocol, &turn);
         }
         pthread_mutex_unlock(&agent->mutex);
         if (stop) {

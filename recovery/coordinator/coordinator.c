@@ -58,7 +58,13 @@ static muster_status coordinator_make_router(muster_coordinator *coordinator, mu
         !coordinator_set(router, ZMQ_TCP_KEEPALIVE, 1) ||
         zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max) != 0)
         return muster_error_set_errno(error, zmq_errno(), "making the coordinator's socket");
-    return muster_peers_open(coordinator->context, router, &coordinator->peers, error);
+    muster_status status = muster_gate_open(coordinator->context, router, coordinator->options.keys,
+                                            coordinator->options.allowed, &coordinator->counters,
+                                            &coordinator->gate, error);
+    if (status != MUSTER_OK)
+        return status;
+    return muster_peers_open(coordinator->context, router, coordinator->gate, &coordinator->peers,
+                             error);
 }
 
 static muster_status coordinator_bind(muster_coordinator *coordinator, const char *endpoint,
@@ -141,6 +147,8 @@ muster_status muster_coordinator_open(const muster_coordinator_options *options,
     /* The caller's strings are not read any more. */
     opened->options.endpoint = NULL;
     opened->options.journal = NULL;
+    opened->options.keys = NULL;
+    opened->options.allowed = NULL;
     opened->options.events = NULL;
     if (status != MUSTER_OK) {
         muster_coordinator_stop(opened);
@@ -165,13 +173,20 @@ static long coordinator_sleep_ms(const muster_coordinator *coordinator, int64_t 
 
 muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_error *error)
 {
-    zmq_pollitem_t items[4] = {
+    zmq_pollitem_t items[5] = {
+        {.fd = coordinator->wake_fd, .events = ZMQ_POLLIN},
         {.socket = coordinator->router, .events = ZMQ_POLLIN},
         {.socket = muster_peers_monitor(coordinator->peers), .events = ZMQ_POLLIN},
-        {.fd = coordinator->wake_fd, .events = ZMQ_POLLIN},
-        {.fd = coordinator->options.stop_fd, .events = ZMQ_POLLIN},
     };
-    const int item_count = coordinator->options.stop_fd >= 0 ? 4 : 3;
+    int item_count = 3;
+    int stop_at = 0; /* as if woken */
+    if (coordinator->options.stop_fd >= 0) {
+        stop_at = item_count++;
+        items[stop_at] = (zmq_pollitem_t){.fd = coordinator->options.stop_fd, .events = ZMQ_POLLIN};
+    }
+    if (muster_gate_socket(coordinator->gate) != NULL)
+        items[item_count++] =
+            (zmq_pollitem_t){.socket = muster_gate_socket(coordinator->gate), .events = ZMQ_POLLIN};
     for (;;) {
         muster_serving_turn(coordinator);
         if (coordinator->failure.status != MUSTER_OK) {
@@ -183,7 +198,7 @@ muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_e
                      coordinator_sleep_ms(coordinator, muster_serving_clock_ns())) < 0 &&
             zmq_errno() != EINTR)
             return muster_error_set_errno(error, zmq_errno(), "waiting for messages");
-        if (items[2].revents != 0 || (item_count == 4 && items[3].revents != 0))
+        if (items[0].revents != 0 || items[stop_at].revents != 0)
             return muster_error_set_ok(error);
     }
 }
@@ -230,6 +245,7 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
     muster_jobs_clean_up(&coordinator->jobs);
     muster_core_actions_clean_up(&coordinator->actions);
     muster_peers_close(coordinator->peers);
+    muster_gate_close(coordinator->gate);
     /* ZeroMQ leaves the file of its socket behind. It is ours as long as we listen: whoever wants the
      * path asks first. */
     const char *path = muster_endpoint_ipc_path(coordinator->endpoint);
@@ -255,4 +271,26 @@ const char *muster_coordinator_endpoint(const muster_coordinator *coordinator)
 uint64_t muster_coordinator_term(const muster_coordinator *coordinator)
 {
     return coordinator->term;
+}
+
+muster_refusals muster_coordinator_refusals(const muster_coordinator *coordinator)
+{
+    muster_refusals refusals;
+#define COUNTER_READ(name, sentence) refusals.name = atomic_load(&coordinator->counters.name);
+    MUSTER_COUNTER_LIST(COUNTER_READ)
+#undef COUNTER_READ
+    return refusals;
+}
+
+void muster_refusals_text(const muster_refusals *refusals, char *text, size_t text_bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+#define COUNTER_TEXT(name, sentence) \
+    if (refusals->name > 0 && used < text_bytes) \
+        used += \
+            (size_t)snprintf(text + used, text_bytes - used, "%s%llu %s", used > 0 ? "; " : "", \
+                             (unsigned long long)refusals->name, sentence);
+    MUSTER_COUNTER_LIST(COUNTER_TEXT)
+#undef COUNTER_TEXT
 }

@@ -9,6 +9,7 @@
 
 #include "agent/host_id.h"
 #include "base/hash.h"
+#include "keys/key_file.h"
 
 #define CONTROL_JOIN_AGAIN_NS ((int64_t)200000000)
 #define CONTROL_TRY_AGAIN_NS ((int64_t)5000000)
@@ -43,7 +44,12 @@ muster_status muster_control_open(muster_control *control, const char *endpoint,
     /* ZeroMQ's threads inherit the mask: signals are for the launcher's own thread. */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    muster_status status = muster_link_open(&control->link, endpoint, error);
+    muster_client_keys keys;
+    muster_status status =
+        muster_client_keys_read(facts->coordinator_key, facts->key_file, &keys, error);
+    if (status == MUSTER_OK)
+        status = muster_link_open(&control->link, endpoint, &keys, error);
+    muster_client_keys_wipe(&keys);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return status;
 }
@@ -83,6 +89,7 @@ void muster_control_rejoin(muster_control *control, int64_t now_ns)
 
 int64_t muster_control_turn(muster_control *control, int64_t now_ns)
 {
+    (void)muster_link_connections(&control->link); /* for the reason where there is none */
     if (!control->welcomed) {
         if (now_ns - control->join_sent_ns >= CONTROL_JOIN_AGAIN_NS &&
             now_ns - control->join_tried_ns >= CONTROL_TRY_AGAIN_NS)

@@ -27,6 +27,8 @@
     X(COORDINATOR, "coordinator", "ENDPOINT", "use this one (else one is started for the job)") \
     X(HOST_ADDRESS, "host-address", "ADDRESS", \
       "where other hosts reach this one (the local address of the route to the coordinator)") \
+    X(COORDINATOR_KEY, "coordinator-key", "FILE", "its public key, where it asks for keys") \
+    X(KEY_FILE, "key-file", "FILE", "the secret key of this launcher and its ranks, then") \
     X(CONTACT, "contact-ms", "10000", "how long that one may take to answer") \
     X(TRACE, "trace", "DIR", "flight recorder of every rank, job.json and events.jsonl into DIR") \
     X(REPORT, "report", "FILE", "how long each recovery took, as JSON") \
@@ -198,6 +200,12 @@ static muster_status run_take_option(muster_run_options *options, int option, co
         return run_set_coordinator(options, value, error);
     case RUN_OPTION_HOST_ADDRESS:
         return run_set_host_address(options, value, error);
+    case RUN_OPTION_COORDINATOR_KEY:
+        options->coordinator_key = value;
+        break;
+    case RUN_OPTION_KEY_FILE:
+        options->key_file = value;
+        break;
     case RUN_OPTION_CONTACT:
         return run_set_ms(&options->contact_ns, "contact-ms", value, error);
     case RUN_OPTION_GRACE:
@@ -241,6 +249,13 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
     if (options->slot_count < rank_count && options->coordinator == NULL)
         return RUN_REFUSE(error, "--slots needs --coordinator: the other launchers must reach the "
                                  "same one");
+    if ((options->coordinator_key == NULL) != (options->key_file == NULL))
+        return RUN_REFUSE(error, "--coordinator-key and --key-file belong together: %s is missing",
+                          options->key_file == NULL ? "--key-file" : "--coordinator-key");
+    if (options->key_file != NULL && options->coordinator == NULL)
+        return RUN_REFUSE(error,
+                          "--key-file is for a coordinator that is named with --coordinator; "
+                          "one of the job's own needs none");
     if (options->drill.wanted && (options->drill.slot < options->first_slot ||
                                   options->drill.slot >= options->first_slot + options->slot_count))
         return RUN_REFUSE(error, "--drill: slot %d is not started here", options->drill.slot);

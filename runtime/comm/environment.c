@@ -29,6 +29,15 @@ static muster_status copy_text(const char *name, const char *text, char *out, si
     return MUSTER_OK;
 }
 
+/* Empty is as absent: a launcher that uses no keys says so. */
+static muster_status read_path(const char *name, char path[MUSTER_PATH_BYTES], muster_error *error)
+{
+    const char *text = getenv(name);
+    if (text == NULL || text[0] == '\0')
+        return MUSTER_OK;
+    return copy_text(name, text, path, MUSTER_PATH_BYTES, error);
+}
+
 /* Sets *value from the first of names that is there; *found says whether one was. */
 static muster_status read_number(const char *const *names, int64_t least, int64_t most,
                                  int64_t *value, bool *found, muster_error *error)
@@ -149,5 +158,9 @@ muster_status muster_job_options_from_environment(muster_job_options *options, m
         status = read_optional(options, error);
     if (status == MUSTER_OK)
         status = read_host(options, error);
+    if (status == MUSTER_OK)
+        status = read_path("MUSTER_COORDINATOR_KEY", options->coordinator_key, error);
+    if (status == MUSTER_OK)
+        status = read_path("MUSTER_KEY_FILE", options->key_file, error);
     return status == MUSTER_OK ? muster_error_set_ok(error) : status;
 }

@@ -45,6 +45,12 @@ static muster_status check_options(const muster_job_options *options, muster_err
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_JOB, 0, 0,
                                 "options->job_name is empty or too long; give 1 to %d characters",
                                 MUSTER_NAME_BYTES - 1);
+    if (memchr(options->coordinator_key, '\0', sizeof(options->coordinator_key)) == NULL ||
+        memchr(options->key_file, '\0', sizeof(options->key_file)) == NULL)
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                "options->coordinator_key or options->key_file has no end; give "
+                                "paths of at most %d bytes, or leave both empty",
+                                MUSTER_PATH_BYTES - 1);
     if (options->slot_count < 1 || options->slot_count > MUSTER_SLOTS_MAX)
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_SLOT,
                                 MUSTER_SLOTS_MAX, options->slot_count,
@@ -149,6 +155,8 @@ static muster_status start_agent(muster_job *job, int64_t deadline_ns, muster_er
     int64_t timeout_ns = deadline_ns - muster_clock_now_ns();
     muster_agent_options options = {
         .coordinator = job->options.coordinator,
+        .coordinator_key = job->options.coordinator_key,
+        .key_file = job->options.key_file,
         .job_name = job->options.job_name,
         .slot = job->options.slot,
         .slot_count = job->options.slot_count,

@@ -16,6 +16,7 @@ MUSTER_BEGIN_DECLS
 
 #define MUSTER_NAME_BYTES 64
 #define MUSTER_ENDPOINT_BYTES 256
+#define MUSTER_PATH_BYTES 1024
 
 /* A slot argument that means: wait as a spare until a slot is given (MUSTER_SLOT=spare). */
 #define MUSTER_SLOT_SPARE (-2)
@@ -36,12 +37,12 @@ typedef struct muster_job_options {
     bool trace;              /* load the LTTng provider (libmuster-lttng.so) */
     char device_plane[16];   /* "": host memory only; "nccl": load libmuster-nccl.so (device.h) */
     int32_t device;          /* index of the rank's device; -1: the one current on this thread */
-    char
-        host_address[MUSTER_NAME_BYTES]; /* where other hosts reach this rank; "": the local address
-                                             of the route to the coordinator */
-    char host_id
-        [MUSTER_NAME_BYTES];     /* "": ranks of one machine share memory; those that differ in it
-                                        are taken for ranks of several hosts (tests) */
+    char coordinator_key[MUSTER_PATH_BYTES]; /* file of its public key; empty: a plain connection */
+    char key_file[MUSTER_PATH_BYTES];        /* file of this rank's secret key; both or neither */
+    /* Jobs over several hosts: where others reach this rank (empty: the local address of the route to the
+     * coordinator); and, for tests, which host this is (empty: ask the machine). */
+    char host_address[MUSTER_NAME_BYTES];
+    char host_id[MUSTER_NAME_BYTES];
     bool exit_when_device_stuck; /* end the process where NCCL does not let go in time (device.h) */
 } muster_job_options;
 
@@ -55,6 +56,7 @@ MUSTER_API void muster_job_options_init(muster_job_options *options);
  *                       SLURM_PROCID and SLURM_NTASKS (srun), or JOB_COMPLETION_INDEX (Kubernetes,
  *                       with MUSTER_SLOT_COUNT) are taken
  *   MUSTER_INCARNATION  optional
+ *   MUSTER_COORDINATOR_KEY, MUSTER_KEY_FILE  optional, both or neither: the files that `muster keys` made
  *   MUSTER_JOIN_TIMEOUT_MS, MUSTER_PROGRESS_THREAD (0|1), MUSTER_TRACE (0|1)  optional
  *   MUSTER_HOST_ADDRESS, MUSTER_HOST_ID  optional, for jobs over several hosts
  *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_EXIT_WHEN_DEVICE_STUCK (0|1)  optional
