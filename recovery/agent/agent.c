@@ -63,7 +63,7 @@ static muster_agent *agent_new(const muster_agent_options *options)
         .slot_count = options->slot_count,
         .incarnation = options->incarnation,
         .process_id = (int32_t)getpid(),
-        .host = muster_host_id(),
+        .host = muster_host_id(options->host_id),
         .blob = options->blob,
     };
     muster_protocol_init(&agent->protocol, &identity);
@@ -393,13 +393,24 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
     muster_agent_nudge(agent);
 }
 
-void muster_agent_report_dying(muster_agent *agent, int32_t slot, uint32_t incarnation)
+static void agent_accuse(muster_agent *agent, muster_evidence evidence, int32_t slot,
+                         uint32_t incarnation)
 {
     muster_message message = muster_protocol_header(&agent->protocol, MUSTER_MESSAGE_EVIDENCE);
-    message.u.evidence.evidence = MUSTER_EVIDENCE_ROBUST_FUTEX;
+    message.u.evidence.evidence = evidence;
     message.u.evidence.accused_slot = slot;
     message.u.evidence.accused_incarnation = incarnation;
     agent_report(agent, &message);
+}
+
+void muster_agent_report_dying(muster_agent *agent, int32_t slot, uint32_t incarnation)
+{
+    agent_accuse(agent, MUSTER_EVIDENCE_ROBUST_FUTEX, slot, incarnation);
+}
+
+void muster_agent_report_unreachable(muster_agent *agent, int32_t slot, uint32_t incarnation)
+{
+    agent_accuse(agent, MUSTER_EVIDENCE_CONNECTION_LOST, slot, incarnation);
 }
 
 void muster_agent_report_batch_deadline(muster_agent *agent, int32_t slot, uint32_t incarnation,

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@ static void control_fill_join(muster_control *control, const muster_control_fact
     snprintf(join->u.launcher_join.job_name, sizeof join->u.launcher_join.job_name, "%s",
              facts->job_name);
     join->u.launcher_join.process_id = (int32_t)getpid();
-    join->u.launcher_join.host = muster_host_id();
+    join->u.launcher_join.host = muster_host_id(getenv("MUSTER_HOST_ID"));
     join->u.launcher_join.first_slot = facts->first_slot;
     join->u.launcher_join.slot_count = facts->slot_count;
     join->u.launcher_join.spare_count = facts->spare_count;

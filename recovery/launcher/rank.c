@@ -122,6 +122,8 @@ static bool rank_fill_environment(const muster_launcher *launcher, rank_environm
     } else {
         RANK_SET("MUSTER_SLOT=spare");
     }
+    if (options->host_address != NULL)
+        RANK_SET("MUSTER_HOST_ADDRESS=%s", options->host_address);
     RANK_SET("MUSTER_SLOT_COUNT=%d", options->policy.slot_count);
 #undef RANK_SET
     for (size_t i = 0; i < traced; i++)

@@ -25,6 +25,8 @@
     X(SPARES, "spares", "N", "keep N processes waiting to take a lost slot") \
     X(JOB, "job", "NAME", "the job's name at the coordinator (job)") \
     X(COORDINATOR, "coordinator", "ENDPOINT", "use this one (else one is started for the job)") \
+    X(HOST_ADDRESS, "host-address", "ADDRESS", \
+      "where other hosts reach this one (the local address of the route to the coordinator)") \
     X(COORDINATOR_KEY, "coordinator-key", "FILE", "its public key, where it asks for keys") \
     X(KEY_FILE, "key-file", "FILE", "the secret key of this launcher and its ranks, then") \
     X(CONTACT, "contact-ms", "10000", "how long that one may take to answer") \
@@ -162,6 +164,18 @@ static muster_status run_set_job(muster_run_options *options, const char *value,
     return muster_error_set_ok(error);
 }
 
+static muster_status run_set_host_address(muster_run_options *options, const char *value,
+                                          muster_error *error)
+{
+    if (value[0] == '\0' || strlen(value) >= MUSTER_NAME_BYTES)
+        return RUN_REFUSE(error,
+                          "--host-address: expected an address or a name of this host, of 1 to %d "
+                          "bytes, came %zu",
+                          MUSTER_NAME_BYTES - 1, strlen(value));
+    options->host_address = value;
+    return muster_error_set_ok(error);
+}
+
 static muster_status run_set_coordinator(muster_run_options *options, const char *value,
                                          muster_error *error)
 {
@@ -184,6 +198,8 @@ static muster_status run_take_option(muster_run_options *options, int option, co
         return run_set_job(options, value, error);
     case RUN_OPTION_COORDINATOR:
         return run_set_coordinator(options, value, error);
+    case RUN_OPTION_HOST_ADDRESS:
+        return run_set_host_address(options, value, error);
     case RUN_OPTION_COORDINATOR_KEY:
         options->coordinator_key = value;
         break;

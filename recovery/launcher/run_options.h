@@ -41,6 +41,7 @@ typedef struct muster_run_options {
     const char *coordinator;     /* NULL: one of our own */
     const char *coordinator_key; /* file of its public key, or NULL */
     const char *key_file;        /* of our own and the ranks' secret key, or NULL */
+    const char *host_address;    /* of the ranks, for those of other hosts; NULL: found out */
     const char *trace;           /* directory, or NULL */
     const char *report;          /* file, or NULL */
     const char *events;

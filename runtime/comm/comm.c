@@ -126,6 +126,7 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
         .own_rank = own_rank,
         .watch_peers = comm->is_world,
         .deadline_ns = deadline_ns,
+        .silence_ns = job->policy.deadlines.silence_ns,
         .cancelled = connect_cancelled,
         .context = &watch,
     };

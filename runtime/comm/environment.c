@@ -121,6 +121,20 @@ static muster_status read_optional(muster_job_options *options, muster_error *er
     return status;
 }
 
+/* Set but empty is as good as not set. */
+static muster_status read_host(muster_job_options *options, muster_error *error)
+{
+    const char *address = getenv("MUSTER_HOST_ADDRESS");
+    const char *id = getenv("MUSTER_HOST_ID");
+    muster_status status = MUSTER_OK;
+    if (address != NULL && address[0] != '\0')
+        status = copy_text("MUSTER_HOST_ADDRESS", address, options->host_address,
+                           sizeof(options->host_address), error);
+    if (status == MUSTER_OK && id != NULL && id[0] != '\0')
+        status = copy_text("MUSTER_HOST_ID", id, options->host_id, sizeof(options->host_id), error);
+    return status;
+}
+
 muster_status muster_job_options_from_environment(muster_job_options *options, muster_error *error)
 {
     if (options == NULL)
@@ -142,6 +156,8 @@ muster_status muster_job_options_from_environment(muster_job_options *options, m
         status = read_slot(options, error);
     if (status == MUSTER_OK)
         status = read_optional(options, error);
+    if (status == MUSTER_OK)
+        status = read_host(options, error);
     if (status == MUSTER_OK)
         status = read_path("MUSTER_COORDINATOR_KEY", options->coordinator_key, error);
     if (status == MUSTER_OK)

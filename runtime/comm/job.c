@@ -16,7 +16,7 @@
 #include "comm/progress_thread.h"
 #include "comm/refusal.h"
 #include "scope/step_store.h"
-#include "transport/host/host.h"
+#include "transport/plane/plane.h"
 
 #define JOIN_TIMEOUT_DEFAULT_NS INT64_C(120000000000)
 /* A coordinator that is there answers at once; one that is being restarted needs a moment. */
@@ -35,6 +35,11 @@ static muster_status check_options(const muster_job_options *options, muster_err
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
                                 "options->coordinator is no endpoint; give tcp://HOST:PORT or "
                                 "ipc://PATH");
+    if (memchr(options->host_address, '\0', sizeof(options->host_address)) == NULL ||
+        memchr(options->host_id, '\0', sizeof(options->host_id)) == NULL)
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                "options->host_address and host_id take at most %d characters",
+                                MUSTER_NAME_BYTES - 1);
     if (memchr(options->job_name, '\0', sizeof(options->job_name)) == NULL ||
         options->job_name[0] == '\0')
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_JOB, 0, 0,
@@ -118,15 +123,27 @@ static void report_dying(void *context, int32_t slot, uint32_t incarnation)
         muster_agent_report_dying(agent, slot, incarnation);
 }
 
+static void report_unreachable(void *context, int32_t slot, uint32_t incarnation)
+{
+    muster_job *job = context;
+    muster_agent *agent = atomic_load(&job->agent_for_watch);
+    if (agent != NULL)
+        muster_agent_report_unreachable(agent, slot, incarnation);
+}
+
 static muster_status open_endpoint(muster_job *job, muster_error *error)
 {
-    job->table = muster_host_table();
+    job->table = muster_plane_table();
     muster_transport_endpoint_options options = {
         .job = job->hash,
         .slot = job->options.slot,
         .incarnation = job->options.incarnation,
         .on_peer_dying = report_dying,
         .context = job,
+        .host_id = job->options.host_id,
+        .host_address = job->options.host_address,
+        .coordinator = job->options.coordinator,
+        .on_peer_unreachable = report_unreachable,
     };
     return job->table->endpoint_open(&options, &job->endpoint, error);
 }
@@ -144,6 +161,7 @@ static muster_status start_agent(muster_job *job, int64_t deadline_ns, muster_er
         .slot = job->options.slot,
         .slot_count = job->options.slot_count,
         .incarnation = job->options.incarnation,
+        .host_id = job->options.host_id,
         .contact_timeout_ns = timeout_ns < CONTACT_TIMEOUT_NS ? timeout_ns : CONTACT_TIMEOUT_NS,
         .deadline_ns = deadline_ns,
     };

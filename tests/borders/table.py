@@ -14,7 +14,8 @@ FACADE = "tracing/trace.h"
 
 _PURE_RUNTIME = ["runtime/base", "runtime/layout", "runtime/collective"]
 _RUNTIME = _PURE_RUNTIME + [
-    "runtime/transport", "runtime/transport/host", "runtime/transport/nccl", "runtime/comm",
+    "runtime/transport", "runtime/transport/host", "runtime/transport/tcp",
+    "runtime/transport/plane", "runtime/transport/nccl", "runtime/comm",
     "runtime/scope", "runtime/library", "runtime/plugin",
 ]
 _UPPER_RUNTIME = _RUNTIME + ["recovery/agent", MESSAGES, DEADLINES, FACADE]
@@ -30,6 +31,12 @@ MAY_INCLUDE = {
     "runtime/collective": ["runtime/base", "runtime/layout", TRANSPORT_TYPES],
     "runtime/transport": _PURE_RUNTIME,
     "runtime/transport/host": _PURE_RUNTIME + ["runtime/transport"],
+    # Between hosts: its own sockets; of the host plane the clock and the start of a thread only.
+    "runtime/transport/tcp": _PURE_RUNTIME + [
+        "runtime/transport", "runtime/transport/host/clock.h", "runtime/transport/host/thread.h"],
+    # The two made one.
+    "runtime/transport/plane": _PURE_RUNTIME + [
+        "runtime/transport", "runtime/transport/host", "runtime/transport/tcp"],
     "runtime/transport/nccl": _PURE_RUNTIME + ["runtime/transport"],
     "runtime/comm": _UPPER_RUNTIME,
     "runtime/scope": _UPPER_RUNTIME,

@@ -39,6 +39,10 @@ typedef struct muster_job_options {
     int32_t device;          /* index of the rank's device; -1: the one current on this thread */
     char coordinator_key[MUSTER_PATH_BYTES]; /* file of its public key; empty: a plain connection */
     char key_file[MUSTER_PATH_BYTES];        /* file of this rank's secret key; both or neither */
+    /* Jobs over several hosts: where others reach this rank (empty: the local address of the route to the
+     * coordinator); and, for tests, which host this is (empty: ask the machine). */
+    char host_address[MUSTER_NAME_BYTES];
+    char host_id[MUSTER_NAME_BYTES];
     bool exit_when_device_stuck; /* end the process where NCCL does not let go in time (device.h) */
 } muster_job_options;
 
@@ -54,6 +58,7 @@ MUSTER_API void muster_job_options_init(muster_job_options *options);
  *   MUSTER_INCARNATION  optional
  *   MUSTER_COORDINATOR_KEY, MUSTER_KEY_FILE  optional, both or neither: the files that `muster keys` made
  *   MUSTER_JOIN_TIMEOUT_MS, MUSTER_PROGRESS_THREAD (0|1), MUSTER_TRACE (0|1)  optional
+ *   MUSTER_HOST_ADDRESS, MUSTER_HOST_ID  optional, for jobs over several hosts
  *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_EXIT_WHEN_DEVICE_STUCK (0|1)  optional
  * Any thread (reads getenv). Does not block.
  * Returns MUSTER_OK; MUSTER_ERR_ENVIRONMENT (the message names the variable, what was expected and

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A job inside one test program: a coordinator on a thread, and ranks as threads or as forked
+/* With MUSTER_TEST_HOSTS=N in the environment the slots are divided into N pretended hosts.
+ *
+ * A job inside one test program: a coordinator on a thread, and ranks as threads or as forked
  * processes. Nothing of it is installed. */
 #ifndef MUSTER_TESTS_HARNESS_H
 #define MUSTER_TESTS_HARNESS_H
