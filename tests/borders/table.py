@@ -92,8 +92,8 @@ CONFINED_HEADERS = {
     "zmq.h": ["recovery/agent", "recovery/coordinator", "recovery/launcher", "tests"],
     "lttng/": ["tracing/provider", "tracing/session", "tests/trace", "tests/unit/tracing"],
     "babeltrace2/": ["tracing/postmortem"],
-    "nccl.h": ["runtime/transport/nccl"],
-    "cuda": ["runtime/transport/nccl"],
+    "nccl.h": ["runtime/transport/nccl", "tests"],
+    "cuda": ["runtime/transport/nccl", "tests"],
     "xxhash.h": ["runtime/base"],
     "cmocka.h": ["tests"],
     # A program may read JSON; the library must not make every user link a parser.
