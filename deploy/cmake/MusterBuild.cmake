@@ -67,6 +67,14 @@ function(muster_test name)
     RUN_SERIAL ${test_SERIAL})
 endfunction()
 
+# muster_test_again(NAME NEW_NAME VARIABLE=VALUE...): the program of test NAME once more, with another
+# environment.
+function(muster_test_again name new_name)
+  get_test_property(${name} LABELS labels)
+  add_test(NAME ${new_name} COMMAND test_${name})
+  set_tests_properties(${new_name} PROPERTIES TIMEOUT 60 LABELS "${labels}" ENVIRONMENT "${ARGN}")
+endfunction()
+
 # muster_script_test(NAME script args... [LABELS ...] [TIMEOUT s] [SERIAL]): a script that is one
 # test; it gets the build folder as MUSTER_BUILD_DIR and skips with exit code 77.
 function(muster_script_test name)

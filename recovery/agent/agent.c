@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "keys/key_file.h"
 
 #define AGENT_LINGER_MS 200
 #define AGENT_WAIT_MAX_NS ((int64_t)3600 * 1000000000)
@@ -62,7 +63,7 @@ static muster_agent *agent_new(const muster_agent_options *options)
         .slot_count = options->slot_count,
         .incarnation = options->incarnation,
         .process_id = (int32_t)getpid(),
-        .host = muster_host_id(),
+        .host = muster_host_id(options->host_id),
         .blob = options->blob,
     };
     muster_protocol_init(&agent->protocol, &identity);
@@ -107,18 +108,27 @@ static void agent_finish(muster_agent *agent, int linger_ms)
 
 /* Descriptors, link and thread. All signals are blocked around it, so that neither this thread nor
  * ZeroMQ's ever takes one that is meant for the application. */
-static muster_status agent_run(muster_agent *agent, muster_error *error)
+static muster_status agent_run(muster_agent *agent, const muster_agent_options *options,
+                               muster_error *error)
 {
+    muster_client_keys keys;
+    muster_status read =
+        muster_client_keys_read(options->coordinator_key, options->key_file, &keys, error);
+    if (read != MUSTER_OK) {
+        return read;
+    }
     agent->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     agent->revoke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (agent->wake_fd < 0 || agent->revoke_fd < 0) {
+        muster_client_keys_wipe(&keys);
         return muster_error_set_errno(error, errno, "creating an eventfd for the agent");
     }
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    muster_status status = muster_link_open(&agent->link, agent->coordinator, error);
+    muster_status status = muster_link_open(&agent->link, agent->coordinator, &keys, error);
+    muster_client_keys_wipe(&keys);
     if (status == MUSTER_OK) {
         int failure = pthread_create(&agent->thread, NULL, muster_agent_thread, agent);
         if (failure != 0) {
@@ -133,6 +143,11 @@ static muster_status agent_run(muster_agent *agent, muster_error *error)
 static muster_status agent_no_coordinator(const muster_agent *agent, const char *meanwhile,
                                           muster_error *error)
 {
+    if (agent->trouble != NULL) {
+        return muster_error_set(error, MUSTER_ERR_NO_COORDINATOR, MUSTER_FIELD_TIMEOUT, 0, 0,
+                                "the coordinator at %.100s does not talk to us%s: %s",
+                                agent->coordinator, meanwhile, agent->trouble);
+    }
     return muster_error_set(error, MUSTER_ERR_NO_COORDINATOR, MUSTER_FIELD_TIMEOUT, 0, 0,
                             "no coordinator answers at %.100s%s; check that it runs there (muster "
                             "coordinator, or muster run) and that MUSTER_COORDINATOR names it",
@@ -192,7 +207,7 @@ muster_status muster_agent_start(const muster_agent_options *options, muster_age
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "memory ran out for the agent");
     }
-    muster_status status = agent_run(agent, error);
+    muster_status status = agent_run(agent, options, error);
     if (status != MUSTER_OK) {
         agent_free(agent);
         return status;
@@ -378,13 +393,24 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
     muster_agent_nudge(agent);
 }
 
-void muster_agent_report_dying(muster_agent *agent, int32_t slot, uint32_t incarnation)
+static void agent_accuse(muster_agent *agent, muster_evidence evidence, int32_t slot,
+                         uint32_t incarnation)
 {
     muster_message message = muster_protocol_header(&agent->protocol, MUSTER_MESSAGE_EVIDENCE);
-    message.u.evidence.evidence = MUSTER_EVIDENCE_ROBUST_FUTEX;
+    message.u.evidence.evidence = evidence;
     message.u.evidence.accused_slot = slot;
     message.u.evidence.accused_incarnation = incarnation;
     agent_report(agent, &message);
+}
+
+void muster_agent_report_dying(muster_agent *agent, int32_t slot, uint32_t incarnation)
+{
+    agent_accuse(agent, MUSTER_EVIDENCE_ROBUST_FUTEX, slot, incarnation);
+}
+
+void muster_agent_report_unreachable(muster_agent *agent, int32_t slot, uint32_t incarnation)
+{
+    agent_accuse(agent, MUSTER_EVIDENCE_CONNECTION_LOST, slot, incarnation);
 }
 
 void muster_agent_report_batch_deadline(muster_agent *agent, int32_t slot, uint32_t incarnation,

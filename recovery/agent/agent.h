@@ -13,12 +13,15 @@
 typedef struct muster_agent muster_agent;
 
 typedef struct muster_agent_options {
-    const char *coordinator; /* endpoint */
+    const char *coordinator;     /* endpoint */
+    const char *coordinator_key; /* file of its public key; NULL or empty, both: plain */
+    const char *key_file;        /* of our own secret key */
     const char *job_name;
     int32_t slot; /* or MUSTER_SLOT_SPARE_WIRE */
     int32_t slot_count;
     uint32_t incarnation; /* or UINT32_MAX */
     muster_blob blob;
+    const char *host_id;        /* NULL: the machine's */
     int64_t contact_timeout_ns; /* how long until "nobody answers": MUSTER_ERR_NO_COORDINATOR */
     int64_t deadline_ns;        /* CLOCK_MONOTONIC: of the whole join */
     /* Called on the agent thread after a revoke, a fence, or the job's end became visible; wakes
@@ -69,6 +72,7 @@ void muster_agent_quiet(muster_agent *agent, uint64_t epoch, uint64_t released_n
 
 /* Evidence from a peer; return at once. Any thread. */
 void muster_agent_report_dying(muster_agent *agent, int32_t slot, uint32_t incarnation);
+void muster_agent_report_unreachable(muster_agent *agent, int32_t slot, uint32_t incarnation);
 void muster_agent_report_batch_deadline(muster_agent *agent, int32_t slot, uint32_t incarnation,
                                         uint64_t communicator, uint64_t sequence, uint32_t call);
 void muster_agent_report_committed(muster_agent *agent, uint64_t step);

@@ -23,6 +23,7 @@ struct muster_agent {
     pthread_mutex_t mutex; /* guards all below; the protocol's atomics may be read without it */
     pthread_cond_t changed;
     muster_protocol protocol;
+    const char *trouble; /* why connections come to nothing, where that is known */
     bool stop;
 
     /* Held while wake runs, so that set_wake can promise that no earlier one does. */

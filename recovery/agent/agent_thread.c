@@ -65,6 +65,9 @@ static muster_status agent_send(void *context, const muster_message *message)
 static void agent_listen(muster_agent *agent)
 {
     int connections = muster_link_connections(&agent->link);
+    pthread_mutex_lock(&agent->mutex);
+    agent->trouble = muster_link_trouble(&agent->link);
+    pthread_mutex_unlock(&agent->mutex);
     if (connections > (agent->connected_once ? 0 : 1)) {
         pthread_mutex_lock(&agent->mutex);
         muster_protocol_hear_reconnect(&agent->protocol);

@@ -9,7 +9,7 @@
 
 #define HOST_ID_BYTES_MAX 256
 
-uint64_t muster_host_id(void)
+uint64_t muster_host_id(const char *said)
 {
     char text[HOST_ID_BYTES_MAX] = {0};
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
@@ -23,5 +23,6 @@ uint64_t muster_host_id(void)
         /* Not even a name: every such host looks alike, and connecting says what is wrong. */
         text[0] = '\0';
     }
-    return muster_hash_text(text);
+    uint64_t id = muster_hash_text(text);
+    return said && said[0] != '\0' ? muster_hash_bytes(said, strlen(said), id) : id;
 }

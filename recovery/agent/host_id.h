@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 /* Hash of the kernel's boot id, which containers of one host share; of the host name where there is
- * no boot id. Reads a file. */
-uint64_t muster_host_id(void);
+ * no boot id. Reads a file. said (NULL or empty: nothing) makes several hosts out of one. */
+uint64_t muster_host_id(const char *said);
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <zmq.h>
 
@@ -15,12 +16,24 @@
 #define LINK_HIGH_WATER_MARK 256 /* messages each way */
 #define LINK_RECONNECT_MS 50
 #define LINK_RECONNECT_MAX_MS 500
+#define LINK_NS_PER_MS ((int64_t)1000000)
 /* A coordinator's host that vanished without a word: the kernel gives the connection up after this,
  * and the next one finds the coordinator's new place. */
 #define LINK_TCP_GIVE_UP_MS 10000
 #define LINK_TCP_KEEPALIVE_IDLE_S 5
 #define LINK_TCP_KEEPALIVE_INTERVAL_S 2
 #define LINK_TCP_KEEPALIVE_COUNT 3
+#define LINK_EVENT_BYTES 6u /* 16 bit of event, 32 of value */
+#define LINK_FAILURES \
+    (ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | \
+     ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
+static int64_t link_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 static bool link_set_int(void *socket, int option, int value)
 {
@@ -66,7 +79,8 @@ static bool link_endpoint_usable(const char *endpoint)
 static bool link_watch(muster_link *link)
 {
     const char *name = "inproc://connections";
-    if (zmq_socket_monitor(link->socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED) != 0) {
+    if (zmq_socket_monitor(link->socket, name, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | LINK_FAILURES) !=
+        0) {
         return false;
     }
     link->monitor = zmq_socket(link->context, ZMQ_PAIR);
@@ -74,7 +88,38 @@ static bool link_watch(muster_link *link)
            link_set_int(link->monitor, ZMQ_LINGER, 0) && zmq_connect(link->monitor, name) == 0;
 }
 
-muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error)
+static muster_status link_use_keys(muster_link *link, const muster_client_keys *keys,
+                                   muster_error *error)
+{
+    char derived[MUSTER_KEY_TEXT_LENGTH + 1];
+    if (!keys || keys->own.secret_key.text[0] == '\0') {
+        return MUSTER_OK;
+    }
+    if (zmq_has("curve") == 0) {
+        return muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_OPTION, 0, 0,
+                                "this machine's ZeroMQ was built without CURVE: keys cannot be "
+                                "used; install one with libsodium");
+    }
+    if (zmq_curve_public(derived, keys->own.secret_key.text) != 0 ||
+        strcmp(derived, keys->own.public_key.text) != 0) {
+        return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                "the key file is damaged: its public key is not that of its secret "
+                                "key; make a new one with `muster keys`");
+    }
+    if (zmq_setsockopt(link->socket, ZMQ_CURVE_SERVERKEY, keys->coordinator.text,
+                       sizeof keys->coordinator.text) != 0 ||
+        zmq_setsockopt(link->socket, ZMQ_CURVE_PUBLICKEY, keys->own.public_key.text,
+                       sizeof keys->own.public_key.text) != 0 ||
+        zmq_setsockopt(link->socket, ZMQ_CURVE_SECRETKEY, keys->own.secret_key.text,
+                       sizeof keys->own.secret_key.text) != 0) {
+        return muster_error_set_errno(error, errno, "giving the agent's socket its keys");
+    }
+    link->has_keys = true;
+    return MUSTER_OK;
+}
+
+muster_status muster_link_open(muster_link *link, const char *endpoint,
+                               const muster_client_keys *keys, muster_error *error)
 {
     *link = (muster_link){0};
     if (!link_endpoint_usable(endpoint)) {
@@ -97,6 +142,17 @@ muster_status muster_link_open(muster_link *link, const char *endpoint, muster_e
         muster_link_close(link, 0);
         return muster_error_set_errno(error, saved_errno,
                                       "creating a ZeroMQ socket for the agent (see ulimit -n)");
+    }
+    muster_status keyed = link_use_keys(link, keys, error);
+    if (keyed != MUSTER_OK) {
+        muster_link_close(link, 0);
+        return keyed;
+    }
+    link->endpoint = strdup(endpoint);
+    if (!link->endpoint) {
+        muster_link_close(link, 0);
+        return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                                "memory ran out for the coordinator's endpoint");
     }
     if (zmq_connect(link->socket, endpoint) != 0) {
         int saved_errno = errno;
@@ -124,6 +180,7 @@ void muster_link_close(muster_link *link, int linger_ms)
         while (zmq_ctx_term(link->context) != 0 && errno == EINTR) {
         }
     }
+    free(link->endpoint);
     *link = (muster_link){0};
 }
 
@@ -191,11 +248,61 @@ int muster_link_connections(muster_link *link)
     int connections = 0;
     zmq_msg_t frame;
     zmq_msg_init(&frame);
+    /* Two frames each: event and value, then an address. */
     while (zmq_msg_recv(&frame, link->monitor, ZMQ_DONTWAIT) >= 0) {
-        connections += zmq_msg_more(&frame); /* two frames: the event, an address */
+        uint16_t event = 0;
+        if (!zmq_msg_more(&frame) || zmq_msg_size(&frame) != LINK_EVENT_BYTES) {
+            continue;
+        }
+        uint32_t value = 0;
+        memcpy(&event, zmq_msg_data(&frame), sizeof event);
+        memcpy(&value, (const char *)zmq_msg_data(&frame) + sizeof event, sizeof value);
+        connections += (event & LINK_FAILURES) == 0;
+        /* A reason is not forgotten for a later end without one: whether it is heard depends on which
+         * side ends the connection first. */
+        if (event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || link->failure == 0) {
+            link->failure = event & LINK_FAILURES;
+            link->failure_value = value;
+        }
+        /* After these ZeroMQ does not try again. But a coordinator can be started with other keys, and
+         * its port can for a while have been somebody else's. */
+        if ((event & LINK_FAILURES) != 0 && event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) {
+            link->connect_again_ns = link_now_ns() + LINK_RECONNECT_MAX_MS * LINK_NS_PER_MS;
+        }
     }
     zmq_msg_close(&frame);
+    if (connections > 0) {
+        link->connect_again_ns = 0;
+    }
+    if (link->connect_again_ns != 0 && link_now_ns() >= link->connect_again_ns) {
+        link->connect_again_ns = 0;
+        (void)zmq_disconnect(link->socket, link->endpoint); /* it may be forgotten already */
+        (void)zmq_connect(link->socket, link->endpoint);    /* succeeded once */
+    }
     return connections;
+}
+
+const char *muster_link_trouble(const muster_link *link)
+{
+    bool mismatch = link->failure == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL &&
+                    link->failure_value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH;
+    if (link->failure == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        return "it refuses this key: its --allowed list lacks it";
+    }
+    if (mismatch && link->has_keys) {
+        return "it speaks without keys: start it with --keys, or take the keys away here";
+    }
+    if (mismatch) {
+        return "it asks for keys: set MUSTER_COORDINATOR_KEY and MUSTER_KEY_FILE";
+    }
+    if (link->failure == 0) {
+        return NULL;
+    }
+    return link->has_keys
+               ? "it does not know itself by the key in MUSTER_COORDINATOR_KEY, or is no "
+                 "coordinator"
+               : "it ends the connection at once: it asks for keys (set MUSTER_COORDINATOR_KEY and "
+                 "MUSTER_KEY_FILE), or is no coordinator";
 }
 
 void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms)
@@ -205,6 +312,9 @@ void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeo
         {.socket = link->monitor, .events = ZMQ_POLLIN},
         {.fd = wake_fd, .events = ZMQ_POLLIN},
     };
+    if (link->connect_again_ns != 0 && (timeout_ms < 0 || timeout_ms > LINK_RECONNECT_MAX_MS)) {
+        timeout_ms = LINK_RECONNECT_MAX_MS;
+    }
     /* Interrupted or not, the caller looks at everything anew. */
     (void)zmq_poll(items, 3, timeout_ms);
 }

@@ -9,16 +9,25 @@
 #define MUSTER_RECOVERY_LINK_H
 
 #include "core/message.h"
+#include "keys/key.h"
 
 typedef struct muster_link {
     void *context;
     void *socket;
-    void *monitor; /* says when a connection was made */
+    void *monitor; /* says when a connection was made, or came to nothing */
+    bool has_keys;
+    uint32_t
+        failure; /* of the last handshake: an event and its value; 0: none since a connection */
+    uint32_t failure_value;
+    char *endpoint;
+    int64_t connect_again_ns; /* CLOCK_MONOTONIC; 0: ZeroMQ sees to it */
 } muster_link;
 
 /* tcp://HOST:PORT or ipc://PATH, else MUSTER_ERR_INVALID_ARGUMENT. Succeeds whether anybody listens
- * or not. The threads of ZeroMQ inherit the caller's signal mask: block all signals around it. */
-muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error);
+ * or not. keys NULL or empty: the connection is plain; else MUSTER_ERR_ENVIRONMENT where they are none.
+ * The threads of ZeroMQ inherit the caller's signal mask: block all signals around it. */
+muster_status muster_link_open(muster_link *link, const char *endpoint,
+                               const muster_client_keys *keys, muster_error *error);
 void muster_link_close(muster_link *link, int linger_ms);
 
 /* MUSTER_OK; MUSTER_ERR_TIMEOUT: no connection, or no room in it; MUSTER_ERR_NO_MEMORY;
@@ -31,6 +40,10 @@ muster_status muster_link_receive(muster_link *link, muster_message *message, mu
 
 /* How many connections were made since the last call: what was sent into an earlier one may be lost. */
 int muster_link_connections(muster_link *link);
+
+/* Why connections come to nothing, in words that go on a sentence; NULL: not known, or they do not. As
+ * of the last muster_link_connections. */
+const char *muster_link_trouble(const muster_link *link);
 
 /* Until something came, a connection was made, wake_fd is readable, a send would find room (only where wanted), or
  * timeout_ms (-1: none) passed. */

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -23,12 +25,20 @@
 #define COORDINATOR_LINGER_MS 200
 #define COORDINATOR_QUEUE_MESSAGES 1000
 #define COORDINATOR_BACKLOG 4096
+#define COORDINATOR_TERM_CHANCE_BITS 10
 
-static uint64_t coordinator_wall_ms(void)
+/* The wall clock, so that a coordinator that lost its journal still comes with a higher term; and some
+ * bits of chance, so that two that start in the same millisecond do not come with the same. What comes
+ * out is a whole number in every reader's JSON for the next 200 years. */
+static uint64_t coordinator_term_floor(void)
 {
     struct timespec now;
+    uint32_t chance = 0;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    (void)!getrandom(&chance, sizeof chance, GRND_NONBLOCK); /* none: then without */
+    uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (wall_ms << COORDINATOR_TERM_CHANCE_BITS) |
+           (chance & ((1u << COORDINATOR_TERM_CHANCE_BITS) - 1));
 }
 
 void muster_coordinator_options_init(muster_coordinator_options *options)
@@ -58,7 +68,13 @@ static muster_status coordinator_make_router(muster_coordinator *coordinator, mu
         !coordinator_set(router, ZMQ_TCP_KEEPALIVE, 1) ||
         zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max) != 0)
         return muster_error_set_errno(error, zmq_errno(), "making the coordinator's socket");
-    return muster_peers_open(coordinator->context, router, &coordinator->peers, error);
+    muster_status status = muster_gate_open(coordinator->context, router, coordinator->options.keys,
+                                            coordinator->options.allowed, &coordinator->counters,
+                                            &coordinator->gate, error);
+    if (status != MUSTER_OK)
+        return status;
+    return muster_peers_open(coordinator->context, router, coordinator->gate, &coordinator->peers,
+                             error);
 }
 
 static muster_status coordinator_bind(muster_coordinator *coordinator, const char *endpoint,
@@ -110,12 +126,19 @@ static muster_status coordinator_set_up(muster_coordinator *coordinator, muster_
     }
     if (status == MUSTER_OK)
         status = coordinator_make_router(coordinator, error);
-    /* The journal before the bind: nobody is served under an old term. Its floor is the wall clock,
-     * so that a coordinator that lost its journal still comes with a higher term. */
+    /* The journal before the bind: nobody is served under an old term. */
+    const muster_journal_options journal = {.path = options->journal,
+                                            .no_sync = options->journal_no_sync,
+                                            .copied = options->journal_copied,
+                                            .term_floor = coordinator_term_floor()};
     if (status == MUSTER_OK)
-        status = muster_journal_open(&coordinator->journal, options->journal,
-                                     options->journal_no_sync, coordinator_wall_ms(), error);
+        status = muster_journal_open(&coordinator->journal, &journal, error);
     if (status == MUSTER_OK) {
+        if (coordinator->journal.cut_bytes > 0)
+            fprintf(stderr,
+                    "muster coordinator: the last %llu bytes of the journal were not written to "
+                    "their end, and are left out: nobody had heard of them\n",
+                    (unsigned long long)coordinator->journal.cut_bytes);
         coordinator->term = coordinator->journal.content.term;
         status = muster_serving_restore(coordinator, error);
     }
@@ -141,6 +164,8 @@ muster_status muster_coordinator_open(const muster_coordinator_options *options,
     /* The caller's strings are not read any more. */
     opened->options.endpoint = NULL;
     opened->options.journal = NULL;
+    opened->options.keys = NULL;
+    opened->options.allowed = NULL;
     opened->options.events = NULL;
     if (status != MUSTER_OK) {
         muster_coordinator_stop(opened);
@@ -165,13 +190,20 @@ static long coordinator_sleep_ms(const muster_coordinator *coordinator, int64_t 
 
 muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_error *error)
 {
-    zmq_pollitem_t items[4] = {
+    zmq_pollitem_t items[5] = {
+        {.fd = coordinator->wake_fd, .events = ZMQ_POLLIN},
         {.socket = coordinator->router, .events = ZMQ_POLLIN},
         {.socket = muster_peers_monitor(coordinator->peers), .events = ZMQ_POLLIN},
-        {.fd = coordinator->wake_fd, .events = ZMQ_POLLIN},
-        {.fd = coordinator->options.stop_fd, .events = ZMQ_POLLIN},
     };
-    const int item_count = coordinator->options.stop_fd >= 0 ? 4 : 3;
+    int item_count = 3;
+    int stop_at = 0; /* as if woken */
+    if (coordinator->options.stop_fd >= 0) {
+        stop_at = item_count++;
+        items[stop_at] = (zmq_pollitem_t){.fd = coordinator->options.stop_fd, .events = ZMQ_POLLIN};
+    }
+    if (muster_gate_socket(coordinator->gate) != NULL)
+        items[item_count++] =
+            (zmq_pollitem_t){.socket = muster_gate_socket(coordinator->gate), .events = ZMQ_POLLIN};
     for (;;) {
         muster_serving_turn(coordinator);
         if (coordinator->failure.status != MUSTER_OK) {
@@ -183,7 +215,7 @@ muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_e
                      coordinator_sleep_ms(coordinator, muster_serving_clock_ns())) < 0 &&
             zmq_errno() != EINTR)
             return muster_error_set_errno(error, zmq_errno(), "waiting for messages");
-        if (items[2].revents != 0 || (item_count == 4 && items[3].revents != 0))
+        if (items[0].revents != 0 || items[stop_at].revents != 0)
             return muster_error_set_ok(error);
     }
 }
@@ -230,6 +262,7 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
     muster_jobs_clean_up(&coordinator->jobs);
     muster_core_actions_clean_up(&coordinator->actions);
     muster_peers_close(coordinator->peers);
+    muster_gate_close(coordinator->gate);
     /* ZeroMQ leaves the file of its socket behind. It is ours as long as we listen: whoever wants the
      * path asks first. */
     const char *path = muster_endpoint_ipc_path(coordinator->endpoint);
@@ -255,4 +288,26 @@ const char *muster_coordinator_endpoint(const muster_coordinator *coordinator)
 uint64_t muster_coordinator_term(const muster_coordinator *coordinator)
 {
     return coordinator->term;
+}
+
+muster_refusals muster_coordinator_refusals(const muster_coordinator *coordinator)
+{
+    muster_refusals refusals;
+#define COUNTER_READ(name, sentence) refusals.name = atomic_load(&coordinator->counters.name);
+    MUSTER_COUNTER_LIST(COUNTER_READ)
+#undef COUNTER_READ
+    return refusals;
+}
+
+void muster_refusals_text(const muster_refusals *refusals, char *text, size_t text_bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+#define COUNTER_TEXT(name, sentence) \
+    if (refusals->name > 0 && used < text_bytes) \
+        used += \
+            (size_t)snprintf(text + used, text_bytes - used, "%s%llu %s", used > 0 ? "; " : "", \
+                             (unsigned long long)refusals->name, sentence);
+    MUSTER_COUNTER_LIST(COUNTER_TEXT)
+#undef COUNTER_TEXT
 }

@@ -14,6 +14,7 @@
 #ifndef MUSTER_RECOVERY_COORDINATOR_H
 #define MUSTER_RECOVERY_COORDINATOR_H
 
+#include "coordinator/counters.h"
 #include "core/message.h"
 
 typedef struct muster_coordinator muster_coordinator;
@@ -23,7 +24,10 @@ typedef struct muster_coordinator_options {
     const char *journal;  /* file, or NULL: terms from the wall clock, nothing survives a restart */
     bool
         journal_no_sync; /* the journal outlives this process, not the machine: no waiting for disks */
-    const char *events; /* file for notes as JSON lines, appended, or NULL */
+    bool journal_copied; /* the journal may be a copy: no coordinator of the original lives */
+    const char *keys;    /* its secret key file: ranks and launchers need keys, too. NULL: plain */
+    const char *allowed; /* list of the public keys that it serves; needed with keys */
+    const char *events;  /* file for notes as JSON lines, appended, or NULL */
     muster_policy
         policy;  /* of jobs that are not brought by a launcher; slot_count 0: by the JOIN */
     bool trace;  /* recovery events through the trace facade */
@@ -38,7 +42,8 @@ void muster_coordinator_options_init(muster_coordinator_options *options);
 
 /* Reads the journal, writes a higher term to it, binds. The strings of options are copied.
  * MUSTER_ERR_INVALID_ARGUMENT: the endpoint is malformed, taken, or the policy cannot work;
- * MUSTER_ERR_ENVIRONMENT: the journal is damaged or held by another coordinator;
+ * MUSTER_ERR_ENVIRONMENT: the journal is damaged or held by another coordinator, or a key file is
+ * unusable;
  * MUSTER_ERR_SYSTEM, MUSTER_ERR_NO_MEMORY. */
 muster_status muster_coordinator_open(const muster_coordinator_options *options,
                                       muster_coordinator **coordinator, muster_error *error);
@@ -58,6 +63,11 @@ void muster_coordinator_stop(muster_coordinator *coordinator);
 /* What was bound, with the port that was taken. Valid until stop. */
 const char *muster_coordinator_endpoint(const muster_coordinator *coordinator);
 uint64_t muster_coordinator_term(const muster_coordinator *coordinator);
+
+/* What was refused since the start. Any thread. */
+muster_refusals muster_coordinator_refusals(const muster_coordinator *coordinator);
+/* "3 plain connections, where keys are asked for; ..." into text; empty where nothing was refused. */
+void muster_refusals_text(const muster_refusals *refusals, char *text, size_t text_bytes);
 
 /* `muster coordinator ...`; returns the exit code. */
 int muster_coordinator_main(int argc, char **argv);

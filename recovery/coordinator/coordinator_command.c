@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "operator/endpoint.h"
 #include "operator/policy_options.h"
 
 #define COORDINATOR_EXIT_OK 0
@@ -30,6 +31,9 @@ enum {
     COORDINATOR_OPTION_BIND = 1000,
     COORDINATOR_OPTION_JOURNAL,
     COORDINATOR_OPTION_NO_SYNC,
+    COORDINATOR_OPTION_COPIED,
+    COORDINATOR_OPTION_KEYS,
+    COORDINATOR_OPTION_ALLOWED,
     COORDINATOR_OPTION_EVENTS,
     COORDINATOR_OPTION_READY_FD,
     COORDINATOR_OPTION_PARENT_DEATH,
@@ -42,6 +46,9 @@ static const struct option coordinator_options[] = {
     {"bind", required_argument, NULL, COORDINATOR_OPTION_BIND},
     {"journal", required_argument, NULL, COORDINATOR_OPTION_JOURNAL},
     {"journal-no-sync", no_argument, NULL, COORDINATOR_OPTION_NO_SYNC},
+    {"journal-copied", no_argument, NULL, COORDINATOR_OPTION_COPIED},
+    {"keys", required_argument, NULL, COORDINATOR_OPTION_KEYS},
+    {"allowed", required_argument, NULL, COORDINATOR_OPTION_ALLOWED},
     {"events", required_argument, NULL, COORDINATOR_OPTION_EVENTS},
     {"ready-fd", required_argument, NULL, COORDINATOR_OPTION_READY_FD},
     {"parent-death", no_argument, NULL, COORDINATOR_OPTION_PARENT_DEATH},
@@ -52,16 +59,19 @@ static const struct option coordinator_options[] = {
 
 static void coordinator_print_help(void)
 {
-    printf("usage: muster coordinator --bind ENDPOINT [options]\n"
-           "Keeps the membership of jobs: hears their ranks, gives verdicts, forms epochs.\n\n"
-           "  --bind ENDPOINT              tcp://HOST:PORT, tcp://*:*, or ipc://PATH\n"
-           "  --journal FILE               what must survive a restart; made where missing\n"
-           "  --journal-no-sync            it need not outlive the machine: wait for no disk\n"
-           "  --events FILE                append what happens, as JSON lines\n"
-           "  --trace                      record what happens with LTTng\n"
-           "  --ready-fd N                 write the bound endpoint and a newline to descriptor N\n"
-           "  --parent-death               end when the process that started it ends\n\n"
-           "Rules of jobs that no launcher brings:\n");
+    printf(
+        "usage: muster coordinator --bind ENDPOINT [options]\n"
+        "Keeps the membership of jobs: hears their ranks, gives verdicts, forms epochs.\n\n"
+        "  --bind ENDPOINT              tcp://HOST:PORT, tcp://*:*, or ipc://PATH\n"
+        "  --journal FILE               what must survive a restart; made where missing\n"
+        "  --journal-no-sync            it need not outlive the machine: wait for no disk\n"
+        "  --keys FILE                  its secret key (see `muster keys`): others need one, too\n"
+        "  --allowed FILE               the public keys that it serves; read again on a change\n"
+        "  --events FILE                append what happens, as JSON lines\n"
+        "  --trace                      record what happens with LTTng\n"
+        "  --ready-fd N                 write the bound endpoint and a newline to descriptor N\n"
+        "  --parent-death               end when the process that started it ends\n\n"
+        "Rules of jobs that no launcher brings:\n");
     muster_policy_options_print(stdout);
     printf("\nExit codes: 0 ended by SIGTERM or SIGINT; 2 wrong options, an endpoint that is\n"
            "malformed or taken, a journal that is damaged or held; 5 trouble with the system.\n");
@@ -95,6 +105,15 @@ static bool coordinator_take_option(coordinator_command *command, int option, co
         return true;
     case COORDINATOR_OPTION_NO_SYNC:
         command->options.journal_no_sync = true;
+        return true;
+    case COORDINATOR_OPTION_COPIED:
+        command->options.journal_copied = true;
+        return true;
+    case COORDINATOR_OPTION_KEYS:
+        command->options.keys = value;
+        return true;
+    case COORDINATOR_OPTION_ALLOWED:
+        command->options.allowed = value;
         return true;
     case COORDINATOR_OPTION_EVENTS:
         command->options.events = value;
@@ -173,6 +192,15 @@ static void coordinator_say_ready(int fd, const char *endpoint)
     close(fd);
 }
 
+static void coordinator_say_refused(const muster_coordinator *coordinator)
+{
+    char text[2048];
+    const muster_refusals refusals = muster_coordinator_refusals(coordinator);
+    muster_refusals_text(&refusals, text, sizeof text);
+    if (text[0] != '\0')
+        fprintf(stderr, "muster coordinator: refused: %s\n", text);
+}
+
 static int coordinator_exit_code(muster_status status)
 {
     if (status == MUSTER_OK)
@@ -206,7 +234,12 @@ static int coordinator_run(coordinator_command *command)
         else
             fprintf(stderr, "muster coordinator: ranks find it at %s\n",
                     muster_coordinator_endpoint(coordinator));
+        if (command->options.keys == NULL &&
+            !muster_endpoint_stays_here(muster_coordinator_endpoint(coordinator)))
+            fprintf(stderr, "muster coordinator: no --keys: whoever reaches this endpoint can take "
+                            "part in every job, and end it (see `muster keys --help`)\n");
         status = muster_coordinator_serve(coordinator, &error);
+        coordinator_say_refused(coordinator);
     }
     if (status != MUSTER_OK)
         fprintf(stderr, "muster coordinator: %s\n", error.message);

@@ -55,6 +55,7 @@ void muster_jobs_remove(muster_jobs *jobs, uint64_t job)
         if (jobs->items[i]->job != job)
             continue;
         muster_core_free(jobs->items[i]->core);
+        muster_claims_clean_up(&jobs->items[i]->claims);
         muster_hosted_job_drop_notes(jobs->items[i]);
         free(jobs->items[i]);
         jobs->items[i] = jobs->items[--jobs->count];

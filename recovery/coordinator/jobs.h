@@ -5,6 +5,7 @@
 
 #include <muster/job.h>
 
+#include "coordinator/claims.h"
 #include "core/core.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
@@ -15,6 +16,7 @@ typedef struct muster_hosted_job {
     uint64_t job;
     char name[MUSTER_NAME_BYTES]; /* the hash in hexadecimal until a launcher says the name */
     muster_core *core;            /* owned */
+    muster_claims claims;         /* where keys are asked for */
     int64_t deadline_ns;          /* of the core; INT64_MAX: none */
     /* Notes that no launcher was there to hear: for the next one that joins. After a restart the
      * ranks may be back first, and a verdict fall, before the launcher is. */

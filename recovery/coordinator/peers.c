@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/peers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -11,6 +12,12 @@
 
 #define PEERS_BUCKET_COUNT 4096u
 #define PEERS_EVENT_BYTES 6u /* 16 bit of event, 32 of value */
+/* The value of these is no descriptor. */
+#define PEERS_EVENTS_FAILED \
+    (ZMQ_EVENT_ACCEPT_FAILED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | \
+     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+#define PEERS_EVENTS \
+    (ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED | PEERS_EVENTS_FAILED)
 
 /* What is known of one descriptor: descriptors are used again, so the monitor's order counts. */
 typedef struct peers_descriptor {
@@ -21,6 +28,7 @@ typedef struct peers_descriptor {
 struct muster_peers {
     void *monitor;
     void *router;
+    muster_gate *gate;
     muster_peer *by_id[PEERS_BUCKET_COUNT];
     muster_peer *by_connection[PEERS_BUCKET_COUNT];
     uint64_t last_connection;
@@ -39,8 +47,7 @@ static muster_status peers_watch(muster_peers *peers, void *context, muster_erro
     int no_limit = 0;
     int no_linger = 0;
     snprintf(name, sizeof name, "inproc://muster-monitor-%p", (void *)peers);
-    if (zmq_socket_monitor(peers->router, name,
-                           ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED) != 0)
+    if (zmq_socket_monitor(peers->router, name, PEERS_EVENTS) != 0)
         return muster_error_set_errno(error, zmq_errno(), "watching the coordinator's socket");
     peers->monitor = zmq_socket(context, ZMQ_PAIR);
     /* No limit: ZeroMQ's I/O thread would wait for us at a full pipe, and we for it. */
@@ -52,8 +59,8 @@ static muster_status peers_watch(muster_peers *peers, void *context, muster_erro
     return muster_error_set_ok(error);
 }
 
-muster_status muster_peers_open(void *context, void *router, muster_peers **peers,
-                                muster_error *error)
+muster_status muster_peers_open(void *context, void *router, muster_gate *gate,
+                                muster_peers **peers, muster_error *error)
 {
     muster_peers *opened = calloc(1, sizeof *opened);
     *peers = NULL;
@@ -61,6 +68,7 @@ muster_status muster_peers_open(void *context, void *router, muster_peers **peer
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "no memory for the coordinator's table of peers");
     opened->router = router;
+    opened->gate = gate;
     muster_status status = peers_watch(opened, context, error);
     if (status == MUSTER_OK)
         *peers = opened;
@@ -145,6 +153,10 @@ uint64_t muster_peers_next_lost(muster_peers *peers)
 
 static void peers_take_event(muster_peers *peers, uint16_t event, int fd)
 {
+    if ((event & PEERS_EVENTS_FAILED) != 0) {
+        muster_gate_count_failure(peers->gate, event, (uint32_t)fd);
+        return;
+    }
     peers_descriptor *descriptor = peers_descriptor_of(peers, fd);
     if (descriptor == NULL)
         return;
@@ -203,10 +215,13 @@ static void peers_bind(muster_peers *peers, muster_peer *peer)
     descriptor->connection = peer->connection;
 }
 
-muster_peer *muster_peers_sender(muster_peers *peers, const void *routing_id, size_t bytes, int fd)
+muster_peer *muster_peers_sender(muster_peers *peers, const void *routing_id, size_t bytes, int fd,
+                                 const char *key)
 {
     muster_peer *peer = peers_find_id(peers, routing_id, bytes);
-    if (peer != NULL && peer->fd == fd)
+    /* The key too: a descriptor's next user may choose its last one's routing id, and the monitor may
+     * not have said yet that it is another. */
+    if (peer != NULL && peer->fd == fd && strcmp(peer->key.text, key != NULL ? key : "") == 0)
         return peer;
     /* A peer that chose its own routing id and came back with it is another connection. */
     if (peer != NULL)
@@ -219,6 +234,8 @@ muster_peer *muster_peers_sender(muster_peers *peers, const void *routing_id, si
     memcpy(peer->routing_id, routing_id, bytes);
     peer->routing_id_bytes = (uint8_t)bytes;
     peer->fd = fd;
+    if (key != NULL)
+        snprintf(peer->key.text, sizeof peer->key.text, "%s", key);
     peer->connection = ++peers->last_connection;
     size_t id_bucket = peers_id_bucket(routing_id, bytes);
     size_t connection_bucket = (size_t)(peer->connection % PEERS_BUCKET_COUNT);

@@ -15,6 +15,8 @@
 
 #include <muster/status.h>
 
+#include "coordinator/gate.h"
+
 #define MUSTER_PEERS_MAX ((size_t)65536)
 #define MUSTER_ROUTING_ID_BYTES 255
 
@@ -24,6 +26,10 @@ typedef struct muster_peer {
     bool launcher;
     bool refused; /* a message of it was refused, and that was said */
     int64_t pinged_ns;
+    muster_key key; /* with which it was let in; empty: plain */
+    /* What the list says of this key; asked again when the gate's version has grown. */
+    const muster_allowed_key *allowed;
+    uint64_t allowed_version;
     int fd;
     uint8_t routing_id[MUSTER_ROUTING_ID_BYTES];
     uint8_t routing_id_bytes;
@@ -33,9 +39,10 @@ typedef struct muster_peer {
 
 typedef struct muster_peers muster_peers;
 
-/* router: a bound ROUTER socket, borrowed. MUSTER_ERR_NO_MEMORY or MUSTER_ERR_SYSTEM. */
-muster_status muster_peers_open(void *context, void *router, muster_peers **peers,
-                                muster_error *error);
+/* router: a ROUTER socket that is not bound yet, and the gate that counts the handshakes that fail on it,
+ * both borrowed. MUSTER_ERR_NO_MEMORY or MUSTER_ERR_SYSTEM. */
+muster_status muster_peers_open(void *context, void *router, muster_gate *gate,
+                                muster_peers **peers, muster_error *error);
 void muster_peers_close(muster_peers *peers);
 
 /* The monitor's socket, to be polled; then call muster_peers_listen. */
@@ -43,9 +50,10 @@ void *muster_peers_monitor(muster_peers *peers);
 /* Takes in what the monitor says. Never blocks. */
 void muster_peers_listen(muster_peers *peers);
 
-/* The sender of a message that came from descriptor fd, known or new. NULL when memory ran out or
- * there are MUSTER_PEERS_MAX. Listens to the monitor where the sender is new. */
-muster_peer *muster_peers_sender(muster_peers *peers, const void *routing_id, size_t bytes, int fd);
+/* The sender of a message that came from descriptor fd with that key (NULL: plain), known or new. NULL
+ * when memory ran out or there are MUSTER_PEERS_MAX. Listens to the monitor where the sender is new. */
+muster_peer *muster_peers_sender(muster_peers *peers, const void *routing_id, size_t bytes, int fd,
+                                 const char *key);
 
 /* NULL for a connection that was lost or forgotten. */
 muster_peer *muster_peers_find(muster_peers *peers, uint64_t connection);

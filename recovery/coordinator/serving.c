@@ -124,23 +124,40 @@ static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job
 /* False: the coordinator must end, and no later action may become visible. */
 static bool serving_persist(muster_coordinator *coordinator, const muster_hosted_job *job)
 {
-    void *state = NULL;
-    size_t state_bytes = 0;
+    muster_journal_state state = {0};
     muster_error error;
     muster_error_init(&error);
-    if (muster_core_save(job->core, &state, &state_bytes) != MUSTER_OK) {
+    if (coordinator->journal.path == NULL)
+        return true;
+    if (muster_core_save(job->core, &state.core, &state.core_bytes) != MUSTER_OK ||
+        muster_claims_save(&job->claims, &state.claims, &state.claims_bytes) != MUSTER_OK) {
+        muster_journal_state_clean_up(&state);
         serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory to save a job");
         return false;
     }
-    muster_status status = MUSTER_OK;
-    if (coordinator->journal.path != NULL)
-        status = muster_journal_put(&coordinator->journal, job->job, job->name, state, state_bytes,
-                                    &error);
-    else
-        free(state);
+    muster_status status =
+        muster_journal_put(&coordinator->journal, job->job, job->name, &state, &error);
     if (status == MUSTER_OK)
         return true;
     serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
+    return false;
+}
+
+/* What the core says shows what it believed: that is what keys hold. False: not to be said. */
+static bool serving_claim(muster_coordinator *coordinator, muster_hosted_job *job,
+                          const muster_core_event *event, const muster_core_action *action)
+{
+    muster_peer *peer = muster_peers_find(coordinator->peers, action->connection);
+    if (!muster_gate_asks_for_keys(coordinator->gate) || peer == NULL)
+        return true;
+    bool welcomes = action->message.type == MUSTER_MESSAGE_WELCOME ||
+                    action->message.type == MUSTER_MESSAGE_LAUNCHER_WELCOME;
+    if (welcomes && event->message != NULL && event->connection == action->connection)
+        muster_claims_hear(&job->claims, &peer->key, event->message);
+    if (muster_claims_say(&job->claims, &peer->key, &action->message))
+        return true;
+    coordinator->counters.stolen_slots++;
+    muster_peers_lose(coordinator->peers, action->connection);
     return false;
 }
 
@@ -164,9 +181,11 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
         const muster_core_action *action = &actions->items[i];
         switch (action->kind) {
         case MUSTER_CORE_SEND:
-            serving_send(coordinator, action->connection, &action->message);
+            if (serving_claim(coordinator, job, event, action))
+                serving_send(coordinator, action->connection, &action->message);
             break;
         case MUSTER_CORE_NOTE:
+            muster_claims_note(&job->claims, &action->message.u.note);
             serving_note(coordinator, job, &action->message.u.note);
             break;
         case MUSTER_CORE_PERSIST:
@@ -245,6 +264,7 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
         name != NULL || (message->type == MUSTER_MESSAGE_JOIN && message->u.join.slot_count > 0);
     if (creates) {
         job = serving_create(coordinator, message, name);
+        coordinator->counters.no_room += job == NULL;
         if (job == NULL)
             serving_refuse(coordinator, connection, message, MUSTER_ERR_NO_MEMORY,
                            "the coordinator cannot take another job");
@@ -291,19 +311,72 @@ static void serving_trace_pong(muster_coordinator *coordinator, const muster_mes
                  (uint64_t)now_ns);
 }
 
+/* Whether its key is allowed, still and in this job. */
+static bool serving_lets_in(muster_coordinator *coordinator, muster_peer *peer,
+                            const muster_message *message)
+{
+    const muster_gate *gate = coordinator->gate;
+    if (!muster_gate_asks_for_keys(gate))
+        return true;
+    if (peer->allowed_version != muster_gate_version(gate)) {
+        peer->allowed = muster_gate_find(gate, &peer->key);
+        peer->allowed_version = muster_gate_version(gate);
+    }
+    if (peer->allowed == NULL) {
+        coordinator->counters.unknown_keys++;
+        serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_FOREIGN,
+                       "this key is not allowed any more: it was taken out of the coordinator's "
+                       "list");
+        return false;
+    }
+    if (muster_allowed_job(peer->allowed, message->job))
+        return true;
+    coordinator->counters.foreign_jobs++;
+    serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_FOREIGN,
+                   "this key is not allowed in this job: see jobs= in the coordinator's list");
+    return false;
+}
+
+/* Whether it may speak for the slot, or for the processes, that it speaks for. */
+static bool serving_holds(muster_coordinator *coordinator, const muster_hosted_job *job,
+                          const muster_peer *peer, const muster_message *message)
+{
+    if (!muster_gate_asks_for_keys(coordinator->gate) ||
+        muster_claims_allow(&job->claims, &peer->key, message))
+        return true;
+    bool of_a_process =
+        message->type == MUSTER_MESSAGE_STARTED || message->type == MUSTER_MESSAGE_EXITED;
+    if (of_a_process && !peer->launcher) {
+        /* It may be the right one, of before a restart: it should say who it is. */
+        serving_answer(coordinator, peer->connection, message, MUSTER_MESSAGE_REJOIN);
+        return false;
+    }
+    coordinator->counters.stolen_slots++;
+    if (message->type == MUSTER_MESSAGE_JOIN || message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+        serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_SLOT_TAKEN,
+                       "that slot is held by another key; use the key with which it was joined, or "
+                       "another slot");
+    return false;
+}
+
 static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
                          const muster_message *message, int64_t now_ns)
 {
     uint64_t connection = peer->connection;
+    if (!serving_lets_in(coordinator, peer, message))
+        return;
     if (peer->job != 0 && peer->job != message->job) {
+        coordinator->counters.foreign_jobs++;
         serving_refuse(coordinator, connection, message, MUSTER_ERR_FOREIGN,
                        "this connection belongs to another job");
         return;
     }
     muster_hosted_job *job = serving_job_of(coordinator, connection, message);
-    if (job == NULL)
+    if (job == NULL || !serving_holds(coordinator, job, peer, message))
         return;
     peer->job = message->job;
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_LEAVE)
+        muster_claims_hear(&job->claims, &peer->key, message);
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         peer->launcher = true;
         serving_tell_kept(coordinator, job);
@@ -331,6 +404,10 @@ static void serving_decode(muster_coordinator *coordinator, muster_peer *peer, z
         muster_message_clean_up(&message);
         return;
     }
+    if (status == MUSTER_ERR_VERSION)
+        coordinator->counters.other_versions++;
+    else
+        coordinator->counters.malformed++;
     /* Said once a connection: whoever sends rubbish sends a lot of it. */
     if (!peer->refused) {
         peer->refused = true;
@@ -357,16 +434,23 @@ static bool serving_receive(muster_coordinator *coordinator)
     bool received = zmq_msg_recv(&id, coordinator->router, ZMQ_DONTWAIT) >= 0;
     bool whole = received && zmq_msg_more(&id) &&
                  zmq_msg_recv(&payload, coordinator->router, ZMQ_DONTWAIT) >= 0;
+    if (received && !whole)
+        coordinator->counters.malformed++;
     if (whole && zmq_msg_more(&payload)) {
+        coordinator->counters.malformed++;
         whole = false;
         serving_drop_rest(coordinator, &payload);
     }
     if (whole) {
-        muster_peer *peer =
-            muster_peers_sender(coordinator->peers, zmq_msg_data(&id), zmq_msg_size(&id),
-                                zmq_msg_get(&payload, ZMQ_SRCFD));
+        muster_peer *peer = muster_peers_sender(coordinator->peers, zmq_msg_data(&id),
+                                                zmq_msg_size(&id), zmq_msg_get(&payload, ZMQ_SRCFD),
+                                                muster_gate_asks_for_keys(coordinator->gate)
+                                                    ? zmq_msg_gets(&payload, "User-Id")
+                                                    : NULL);
         /* Each message has its own time: the one before may have waited for the journal's disk. */
-        if (peer != NULL)
+        if (peer == NULL)
+            coordinator->counters.no_room++;
+        else
             serving_decode(coordinator, peer, &payload, muster_serving_clock_ns());
     }
     zmq_msg_close(&payload);
@@ -430,6 +514,7 @@ int64_t muster_serving_clock_ns(void)
 
 void muster_serving_turn(muster_coordinator *coordinator)
 {
+    muster_gate_turn(coordinator->gate, muster_serving_clock_ns());
     /* Messages before losses: what a process said before it died is heard first. */
     for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator); i++) {
     }
@@ -450,7 +535,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
         muster_error detail;
         muster_error_init(&detail);
         muster_core *core =
-            muster_core_restore(entry->state, entry->state_bytes, content->term, &detail);
+            muster_core_restore(entry->state.core, entry->state.core_bytes, content->term, &detail);
         if (core == NULL)
             return muster_error_set(error, detail.status, detail.field, detail.expected,
                                     detail.came,
@@ -461,6 +546,12 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
         if (job == NULL)
             return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                     "no memory for the jobs of the journal");
+        if (!muster_claims_restore(&job->claims, entry->state.claims, entry->state.claims_bytes))
+            return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                    "the journal's job '%s' cannot be taken up: who holds its "
+                                    "slots is not readable; restore the journal from a copy, or "
+                                    "move it away",
+                                    entry->name);
         job->deadline_ns = 0; /* the first turn asks the core */
         job->restored = true;
         coordinator->term_taken = true;

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "coordinator/coordinator.h"
+#include "coordinator/gate.h"
 #include "coordinator/jobs.h"
 #include "coordinator/journal.h"
 #include "coordinator/peers.h"
@@ -19,6 +20,8 @@ struct muster_coordinator {
     muster_coordinator_options options; /* its strings are not ours; not read after the open */
     void *context;
     void *router;
+    muster_gate *gate;
+    muster_counters counters;
     muster_peers *peers;
     muster_jobs jobs;
     muster_journal journal; /* its term is the highest that was handed out */

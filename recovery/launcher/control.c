@@ -3,11 +3,13 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/host_id.h"
 #include "base/hash.h"
+#include "keys/key_file.h"
 
 #define CONTROL_JOIN_AGAIN_NS ((int64_t)200000000)
 #define CONTROL_TRY_AGAIN_NS ((int64_t)5000000)
@@ -23,7 +25,7 @@ static void control_fill_join(muster_control *control, const muster_control_fact
     snprintf(join->u.launcher_join.job_name, sizeof join->u.launcher_join.job_name, "%s",
              facts->job_name);
     join->u.launcher_join.process_id = (int32_t)getpid();
-    join->u.launcher_join.host = muster_host_id();
+    join->u.launcher_join.host = muster_host_id(getenv("MUSTER_HOST_ID"));
     join->u.launcher_join.first_slot = facts->first_slot;
     join->u.launcher_join.slot_count = facts->slot_count;
     join->u.launcher_join.spare_count = facts->spare_count;
@@ -42,7 +44,12 @@ muster_status muster_control_open(muster_control *control, const char *endpoint,
     /* ZeroMQ's threads inherit the mask: signals are for the launcher's own thread. */
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    muster_status status = muster_link_open(&control->link, endpoint, error);
+    muster_client_keys keys;
+    muster_status status =
+        muster_client_keys_read(facts->coordinator_key, facts->key_file, &keys, error);
+    if (status == MUSTER_OK)
+        status = muster_link_open(&control->link, endpoint, &keys, error);
+    muster_client_keys_wipe(&keys);
     sigprocmask(SIG_SETMASK, &before, NULL);
     return status;
 }
@@ -83,6 +90,7 @@ void muster_control_rejoin(muster_control *control, int64_t now_ns)
 
 int64_t muster_control_turn(muster_control *control, int64_t now_ns)
 {
+    (void)muster_link_connections(&control->link); /* for the reason where there is none */
     if (!control->welcomed) {
         if (now_ns - control->join_sent_ns >= CONTROL_JOIN_AGAIN_NS &&
             now_ns - control->join_tried_ns >= CONTROL_TRY_AGAIN_NS)

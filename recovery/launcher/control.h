@@ -25,6 +25,8 @@ typedef struct muster_control {
 
 typedef struct muster_control_facts {
     const char *job_name;
+    const char *coordinator_key; /* file; NULL, both: plain */
+    const char *key_file;
     int32_t first_slot;
     int32_t slot_count;
     int32_t spare_count;

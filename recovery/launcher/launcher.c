@@ -127,6 +127,8 @@ static muster_status launcher_open_control(muster_launcher *launcher, muster_err
 {
     const muster_run_options *options = &launcher->options;
     const muster_control_facts facts = {.job_name = options->job_name,
+                                        .coordinator_key = options->coordinator_key,
+                                        .key_file = options->key_file,
                                         .first_slot = options->first_slot,
                                         .slot_count = options->slot_count,
                                         .spare_count = options->spare_count,
@@ -151,6 +153,7 @@ static int launcher_exit_code(muster_status status)
     case MUSTER_OK:
         return MUSTER_RUN_EXIT_OK;
     case MUSTER_ERR_INVALID_ARGUMENT:
+    case MUSTER_ERR_ENVIRONMENT:
         return MUSTER_RUN_EXIT_USAGE;
     case MUSTER_ERR_NO_COORDINATOR:
         return MUSTER_RUN_EXIT_COORDINATOR;
@@ -185,6 +188,23 @@ static void launcher_take_signals(muster_launcher *launcher)
         muster_ending_signal(launcher, (int)facts.ssi_signo);
 }
 
+static void launcher_say_unanswered(muster_launcher *launcher)
+{
+    const muster_control *control = &launcher->control;
+    const char *endpoint = launcher->options.coordinator != NULL ? launcher->options.coordinator
+                                                                 : launcher->coordinator.endpoint;
+    const char *refusal = muster_link_trouble(&control->link);
+    if (refusal != NULL)
+        muster_launcher_say(launcher, "the coordinator at %s does not talk to us: %s", endpoint,
+                            refusal);
+    else
+        muster_launcher_say(launcher,
+                            "the coordinator at %s does not answer in %lld ms%s%s: is "
+                            "`muster coordinator` running there?",
+                            endpoint, (long long)(launcher->options.contact_ns / NS_PER_MS),
+                            control->trouble[0] != '\0' ? "; what comes: " : "", control->trouble);
+}
+
 /* A coordinator that was named: it has to answer before anything is started, and later on its silence
  * is worth a word, no more: the ranks go on without it. */
 static void launcher_watch_coordinator(muster_launcher *launcher)
@@ -204,14 +224,7 @@ static void launcher_watch_coordinator(muster_launcher *launcher)
     if (!launcher->began) {
         if (silent_ns < options->contact_ns)
             return;
-        const char *trouble = launcher->control.trouble;
-        muster_launcher_say(launcher,
-                            "the coordinator at %s does not answer in %lld ms%s%s: is "
-                            "`muster coordinator` running there?",
-                            options->coordinator != NULL ? options->coordinator
-                                                         : launcher->coordinator.endpoint,
-                            (long long)(options->contact_ns / NS_PER_MS),
-                            trouble[0] != '\0' ? "; what comes: " : "", trouble);
+        launcher_say_unanswered(launcher);
         muster_ending_fail(launcher, MUSTER_RUN_EXIT_COORDINATOR);
     }
 }

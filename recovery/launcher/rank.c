@@ -3,6 +3,7 @@
  * is made, running, exited (its keeper reported how), gone (its keeper ended, and with it whatever the
  * rank had started). */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@
 #define RANK_JUDGE_NS (300 * NS_PER_MS)
 /* As a shell says it of a command that it could not start. */
 #define RANK_STATUS_NOT_STARTED (127 << 8)
-#define RANK_ENVIRONMENT_OWN 8
+#define RANK_ENVIRONMENT_OWN 10
+#define RANK_VARIABLE_BYTES (PATH_MAX + 64)
 
 muster_launched_slot *muster_rank_slot_of(muster_launcher *launcher, int32_t slot)
 {
@@ -59,7 +61,7 @@ size_t muster_rank_living(const muster_launcher *launcher, bool spares_too)
 
 typedef struct rank_environment {
     char **strings; /* NULL at the end */
-    char own[RANK_ENVIRONMENT_OWN][320];
+    char own[RANK_ENVIRONMENT_OWN][RANK_VARIABLE_BYTES];
 } rank_environment;
 
 extern char **environ;
@@ -68,6 +70,18 @@ static bool rank_same_variable(const char *one, const char *other)
 {
     size_t length = strcspn(one, "=");
     return strncmp(one, other, length + 1) == 0;
+}
+
+/* Absolute, since ranks may change their folder. Empty: none, so that those of our own environment,
+ * which are not for the coordinator of this job, do not count. */
+static void rank_key_variable(char variable[RANK_VARIABLE_BYTES], const char *name,
+                              const char *path)
+{
+    char *absolute = path != NULL ? realpath(path, NULL) : NULL;
+    if (absolute == NULL && path == NULL)
+        path = "";
+    snprintf(variable, RANK_VARIABLE_BYTES, "%s=%s", name, absolute != NULL ? absolute : path);
+    free(absolute);
 }
 
 /* Ours, then the tracer's, then what we were given and neither says. False: no memory. */
@@ -96,12 +110,20 @@ static bool rank_fill_environment(const muster_launcher *launcher, rank_environm
     } while (0)
     RANK_SET("MUSTER_COORDINATOR=%s", endpoint);
     RANK_SET("MUSTER_JOB=%s", options->job_name);
+    rank_key_variable(environment->own[count], "MUSTER_COORDINATOR_KEY", options->coordinator_key);
+    environment->strings[count] = environment->own[count];
+    count++;
+    rank_key_variable(environment->own[count], "MUSTER_KEY_FILE", options->key_file);
+    environment->strings[count] = environment->own[count];
+    count++;
     if (slot >= 0) {
         RANK_SET("MUSTER_SLOT=%d", slot);
         RANK_SET("MUSTER_INCARNATION=%u", incarnation);
     } else {
         RANK_SET("MUSTER_SLOT=spare");
     }
+    if (options->host_address != NULL)
+        RANK_SET("MUSTER_HOST_ADDRESS=%s", options->host_address);
     RANK_SET("MUSTER_SLOT_COUNT=%d", options->policy.slot_count);
 #undef RANK_SET
     for (size_t i = 0; i < traced; i++)

@@ -25,6 +25,10 @@
     X(SPARES, "spares", "N", "keep N processes waiting to take a lost slot") \
     X(JOB, "job", "NAME", "the job's name at the coordinator (job)") \
     X(COORDINATOR, "coordinator", "ENDPOINT", "use this one (else one is started for the job)") \
+    X(HOST_ADDRESS, "host-address", "ADDRESS", \
+      "where other hosts reach this one (the local address of the route to the coordinator)") \
+    X(COORDINATOR_KEY, "coordinator-key", "FILE", "its public key, where it asks for keys") \
+    X(KEY_FILE, "key-file", "FILE", "the secret key of this launcher and its ranks, then") \
     X(CONTACT, "contact-ms", "10000", "how long that one may take to answer") \
     X(TRACE, "trace", "DIR", "flight recorder of every rank, job.json and events.jsonl into DIR") \
     X(REPORT, "report", "FILE", "how long each recovery took, as JSON") \
@@ -160,6 +164,18 @@ static muster_status run_set_job(muster_run_options *options, const char *value,
     return muster_error_set_ok(error);
 }
 
+static muster_status run_set_host_address(muster_run_options *options, const char *value,
+                                          muster_error *error)
+{
+    if (value[0] == '\0' || strlen(value) >= MUSTER_NAME_BYTES)
+        return RUN_REFUSE(error,
+                          "--host-address: expected an address or a name of this host, of 1 to %d "
+                          "bytes, came %zu",
+                          MUSTER_NAME_BYTES - 1, strlen(value));
+    options->host_address = value;
+    return muster_error_set_ok(error);
+}
+
 static muster_status run_set_coordinator(muster_run_options *options, const char *value,
                                          muster_error *error)
 {
@@ -182,6 +198,14 @@ static muster_status run_take_option(muster_run_options *options, int option, co
         return run_set_job(options, value, error);
     case RUN_OPTION_COORDINATOR:
         return run_set_coordinator(options, value, error);
+    case RUN_OPTION_HOST_ADDRESS:
+        return run_set_host_address(options, value, error);
+    case RUN_OPTION_COORDINATOR_KEY:
+        options->coordinator_key = value;
+        break;
+    case RUN_OPTION_KEY_FILE:
+        options->key_file = value;
+        break;
     case RUN_OPTION_CONTACT:
         return run_set_ms(&options->contact_ns, "contact-ms", value, error);
     case RUN_OPTION_GRACE:
@@ -225,6 +249,13 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
     if (options->slot_count < rank_count && options->coordinator == NULL)
         return RUN_REFUSE(error, "--slots needs --coordinator: the other launchers must reach the "
                                  "same one");
+    if ((options->coordinator_key == NULL) != (options->key_file == NULL))
+        return RUN_REFUSE(error, "--coordinator-key and --key-file belong together: %s is missing",
+                          options->key_file == NULL ? "--key-file" : "--coordinator-key");
+    if (options->key_file != NULL && options->coordinator == NULL)
+        return RUN_REFUSE(error,
+                          "--key-file is for a coordinator that is named with --coordinator; "
+                          "one of the job's own needs none");
     if (options->drill.wanted && (options->drill.slot < options->first_slot ||
                                   options->drill.slot >= options->first_slot + options->slot_count))
         return RUN_REFUSE(error, "--drill: slot %d is not started here", options->drill.slot);

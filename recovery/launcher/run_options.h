@@ -38,9 +38,12 @@ typedef struct muster_run_options {
     int32_t slot_count;
     int32_t spare_count;
     const char *job_name;
-    const char *coordinator; /* NULL: one of our own */
-    const char *trace;       /* directory, or NULL */
-    const char *report;      /* file, or NULL */
+    const char *coordinator;     /* NULL: one of our own */
+    const char *coordinator_key; /* file of its public key, or NULL */
+    const char *key_file;        /* of our own and the ranks' secret key, or NULL */
+    const char *host_address;    /* of the ranks, for those of other hosts; NULL: found out */
+    const char *trace;           /* directory, or NULL */
+    const char *report;          /* file, or NULL */
     const char *events;
     int64_t grace_ns;
     int64_t contact_ns; /* how long a named coordinator may take to answer */

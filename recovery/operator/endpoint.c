@@ -76,6 +76,16 @@ const char *muster_endpoint_ipc_path(const char *endpoint)
     return strncmp(endpoint, ENDPOINT_IPC, prefix) == 0 ? endpoint + prefix : NULL;
 }
 
+bool muster_endpoint_stays_here(const char *endpoint)
+{
+    static const char *const here[] = {ENDPOINT_IPC, ENDPOINT_TCP "127.", ENDPOINT_TCP "[::1]:"};
+    for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+        if (strncmp(endpoint, here[i], strlen(here[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool muster_endpoint_ipc_taken(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -14,6 +14,9 @@ muster_status muster_endpoint_check(const char *endpoint, bool to_bind, muster_e
 /* The path of an ipc endpoint, NULL for others. */
 const char *muster_endpoint_ipc_path(const char *endpoint);
 
+/* Whether only this machine reaches it: an ipc path, or a loopback address in numbers. */
+bool muster_endpoint_stays_here(const char *endpoint);
+
 /* Whether somebody listens at an ipc path now. ZeroMQ does not ask: it would take the path from a
  * living coordinator without a word. Does not block. */
 bool muster_endpoint_ipc_taken(const char *path);

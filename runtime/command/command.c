@@ -8,6 +8,7 @@
 #include "bench/bench.h"
 #include "bench/recovery_bench.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/keys_command.h"
 #include "launcher/launcher.h"
 #include "tracing/postmortem/postmortem.h"
 
@@ -33,6 +34,8 @@ static int command_bench(int argc, char **argv)
 static const command_entry commands[] = {
     {"run", "start the ranks of a job, and replace those that die", muster_launcher_main},
     {"coordinator", "keep the membership of jobs", muster_coordinator_main},
+    {"keys", "make the keys with which a coordinator and its clients know each other",
+     muster_keys_main},
     {"postmortem", "tell from its traces what happened in a job", muster_postmortem_main},
     {"bench", "measure Muster next to what this machine allows", command_bench},
 };

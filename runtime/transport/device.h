@@ -105,14 +105,15 @@ typedef struct muster_device_table {
      * for which keep is true and can_shrink holds are left alone. Idempotent until revive. */
     void (*revoke)(muster_device *device, bool keep_healthy);
     /* Blocks until the abort is through: nothing of this rank's comms touches anybody's memory, or
-     * MUSTER_ERR_DEVICE_STUCK. Any thread. */
+     * MUSTER_ERR_DEVICE_STUCK, also when it is asked again. Any thread. */
     muster_status (*await_revoked)(muster_device *device, muster_error *error);
-    /* After a rebuild's comms are closed: connect may be called again. */
+    /* Once the abort is through and every comm that was not kept is closed: connect, and shrink of a kept
+     * comm, may be called again. Also called before the first connect, where there is nothing to revive. */
     void (*revive)(muster_device *device);
 
     /* ---- data ---- */
     /* Enqueues one group (SEND, RECEIVE) and the copies (COPY) on stream; other kinds do not come. Checks have
-     * been made. Several batches may be live, and complete in order. No batch and an error: nothing went in, or
+     * been made; operations are read during the call only. Several batches may be live, and complete in order. No batch and an error: nothing went in, or
      * the comm is failed. MUSTER_ERR_DEVICE_CALL, MUSTER_ERR_NO_MEMORY, MUSTER_ERR_RANK_LOST. */
     muster_status (*submit)(muster_device_comm *comm, void *stream,
                             const muster_transport_operation *operations, size_t operation_count,
@@ -121,7 +122,8 @@ typedef struct muster_device_table {
      * *done: complete on the device. Watches the comm's asynchronous error. */
     muster_status (*progress)(muster_device_batch *batch, bool *enqueued, bool *done,
                               muster_error *error);
-    /* Frees a batch. One that is not done is waited for or aborted before (revoke and await_revoked). */
+    /* Frees a batch. One that is not done is waited for or aborted before (revoke and await_revoked); where
+     * that said MUSTER_ERR_DEVICE_STUCK, what the device may still touch is kept for good. */
     void (*release)(muster_device_batch *batch);
 
     /* ---- the bracket ---- */

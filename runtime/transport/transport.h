@@ -43,6 +43,16 @@ typedef struct muster_transport_endpoint_options {
      * (robust futex). May be NULL. Must not call back into the endpoint. */
     void (*on_peer_dying)(void *context, int32_t slot, uint32_t incarnation);
     void *context;
+    /* Several hosts (NULL where a transport knows one host only); read during endpoint_open. */
+    const char
+        *host_id; /* NULL: ask the machine. Ranks of one machine that differ in it are two hosts */
+    const char *host_address; /* where other hosts reach this one, an address or a name; NULL: the
+                                 local address of the route to coordinator */
+    const char
+        *coordinator; /* its endpoint; neither tcp:// nor a host_address: no socket is opened */
+    /* Called, on any thread and more than once, while the connection with a member on another host is lost: a
+     * suspicion, since its process or the network may be to blame. May be NULL. Must not call back. */
+    void (*on_peer_unreachable)(void *context, int32_t slot, uint32_t incarnation);
 } muster_transport_endpoint_options;
 
 typedef struct muster_transport_member {
@@ -59,6 +69,8 @@ typedef struct muster_transport_connect_options {
     int32_t own_rank;
     bool watch_peers;    /* world: watch the next rank's life through its robust futex */
     int64_t deadline_ns; /* CLOCK_MONOTONIC */
+    int64_t silence_ns;  /* a peer on another host that acknowledges nothing for so long is
+                           unreachable; 0: 10 s */
     /* Polled at least every 10 ms while connect blocks; true: give up with MUSTER_ERR_RANK_LOST. */
     bool (*cancelled)(void *context);
     void *context;

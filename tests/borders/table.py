@@ -14,20 +14,29 @@ FACADE = "tracing/trace.h"
 
 _PURE_RUNTIME = ["runtime/base", "runtime/layout", "runtime/collective"]
 _RUNTIME = _PURE_RUNTIME + [
-    "runtime/transport", "runtime/transport/host", "runtime/transport/nccl", "runtime/comm",
-    "runtime/scope", "runtime/library",
+    "runtime/transport", "runtime/transport/host", "runtime/transport/tcp",
+    "runtime/transport/plane", "runtime/transport/nccl", "runtime/comm",
+    "runtime/scope", "runtime/library", "runtime/plugin",
 ]
 _UPPER_RUNTIME = _RUNTIME + ["recovery/agent", MESSAGES, DEADLINES, FACADE]
-_CONTROL = ["runtime/base", "recovery/core", "recovery/wire", "recovery/operator", FACADE]
+_CONTROL = ["runtime/base", "recovery/core", "recovery/wire", "recovery/operator", "recovery/keys",
+            FACADE]
 
 # Folder: what it may include besides itself and the public headers. A folder or one file.
 MAY_INCLUDE = {
     PUBLIC: [],
     "runtime/base": [],
     "runtime/layout": ["runtime/base"],
+    "runtime/plugin": [],
     "runtime/collective": ["runtime/base", "runtime/layout", TRANSPORT_TYPES],
     "runtime/transport": _PURE_RUNTIME,
     "runtime/transport/host": _PURE_RUNTIME + ["runtime/transport"],
+    # Between hosts: its own sockets; of the host plane the clock and the start of a thread only.
+    "runtime/transport/tcp": _PURE_RUNTIME + [
+        "runtime/transport", "runtime/transport/host/clock.h", "runtime/transport/host/thread.h"],
+    # The two made one.
+    "runtime/transport/plane": _PURE_RUNTIME + [
+        "runtime/transport", "runtime/transport/host", "runtime/transport/tcp"],
     "runtime/transport/nccl": _PURE_RUNTIME + ["runtime/transport"],
     "runtime/comm": _UPPER_RUNTIME,
     "runtime/scope": _UPPER_RUNTIME,
@@ -36,6 +45,8 @@ MAY_INCLUDE = {
     "recovery/core": ["runtime/base"],
     "recovery/wire": ["runtime/base", "recovery/core"],
     "recovery/operator": ["runtime/base", "recovery/core"],
+    # Key files, read by the library in somebody else's process: apart from what links a parser.
+    "recovery/keys": ["runtime/base"],
     "recovery/agent": _CONTROL,
     "recovery/coordinator": _CONTROL,
     # The launcher talks to a coordinator as an agent does: the link and the host's number are one
@@ -43,7 +54,7 @@ MAY_INCLUDE = {
     "recovery/launcher": _CONTROL + ["recovery/agent/link.h", "recovery/agent/host_id.h",
                                      "tracing/session/session.h"],
     "recovery/bench": _CONTROL + _UPPER_RUNTIME + ["runtime/bench"],
-    "tracing": ["runtime/base"],
+    "tracing": ["runtime/base", "runtime/plugin"],
     "tracing/provider": ["runtime/base", "tracing", CALLS, MESSAGES],
     "tracing/session": ["runtime/base", "tracing"],
     "tracing/postmortem": ["runtime/base", "tracing", CALLS, MESSAGES],
@@ -81,8 +92,8 @@ CONFINED_HEADERS = {
     "zmq.h": ["recovery/agent", "recovery/coordinator", "recovery/launcher", "tests"],
     "lttng/": ["tracing/provider", "tracing/session", "tests/trace", "tests/unit/tracing"],
     "babeltrace2/": ["tracing/postmortem"],
-    "nccl.h": ["runtime/transport/nccl"],
-    "cuda": ["runtime/transport/nccl"],
+    "nccl.h": ["runtime/transport/nccl", "tests"],
+    "cuda": ["runtime/transport/nccl", "tests"],
     "xxhash.h": ["runtime/base"],
     "cmocka.h": ["tests"],
     # A program may read JSON; the library must not make every user link a parser.
@@ -94,6 +105,7 @@ CONFINED_HEADERS = {
 NO_SIGNAL_HANDLERS = [
     "runtime/base", "runtime/layout", "runtime/collective", "runtime/transport", "runtime/comm",
     "runtime/scope", "runtime/library", "recovery/agent", "recovery/core", "recovery/wire",
+    "recovery/keys",
 ]
 SIGNAL_HANDLER_WORDS = ["signal", "sigaction", "sigvec", "bsd_signal", "sysv_signal"]
 

@@ -32,6 +32,11 @@ library=$(find "$prefix" -name 'libmuster.so.0')
 libdir=$(dirname "$library")
 [ -e "$libdir/libmuster-lttng.so.0" ] || fail "the trace provider is not installed"
 
+# Where it was built, it is installed.
+if [ -e "$MUSTER_BUILD_DIR/lib/libmuster-nccl.so.0" ]; then
+  [ -e "$libdir/libmuster-nccl.so.0" ] || fail "the plug-in of the device plane is not installed"
+fi
+
 echo "install: through CMake"
 cmake -S "$here/outside" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/cmake.log" 2>&1 &&
   cmake --build "$work/cmake" >>"$work/cmake.log" 2>&1 ||

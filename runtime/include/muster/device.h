@@ -56,8 +56,9 @@ MUSTER_API muster_status muster_comm_synchronize(muster_comm *comm, muster_error
  * is made (MUSTER_ERR_BORROWED); keep the bracket short, since an abort after a loss waits for it, bounded.
  * A communicator that was lent in an epoch is not kept over the epoch's end. Does not block. Returns
  * MUSTER_OK; MUSTER_ERR_RANK_LOST (the epoch is revoked: rebuild first); MUSTER_ERR_COMM_FAILED;
- * MUSTER_ERR_BORROWED; MUSTER_ERR_INVALID_ARGUMENT; MUSTER_ERR_NO_DEVICE_PLANE; MUSTER_ERR_FENCED;
- * MUSTER_ERR_FORKED. */
+ * MUSTER_ERR_IN_FLIGHT (a started call of comm has not been enqueued yet, and would come before these calls
+ * on one rank and after them on another: wait for it); MUSTER_ERR_BORROWED;
+ * MUSTER_ERR_INVALID_ARGUMENT; MUSTER_ERR_NO_DEVICE_PLANE; MUSTER_ERR_FENCED; MUSTER_ERR_FORKED. */
 MUSTER_API muster_status muster_comm_borrow_nccl(muster_comm *comm, struct ncclComm **nccl_comm,
                                                  muster_error *error);
 /* Ends the bracket; the job's own kernels may still run. Same thread. MUSTER_OK; MUSTER_ERR_BORROWED (it was

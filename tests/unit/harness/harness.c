@@ -86,7 +86,15 @@ static void live(const harness_place *place, const harness_options *options, int
     snprintf(join.job_name, sizeof(join.job_name), "test");
     join.slot = slot;
     join.slot_count = options->slot_count;
+    const char *hosts = getenv("MUSTER_TEST_HOSTS");
+    if (hosts != NULL) {
+        long count = strtol(hosts, NULL, 10);
+        snprintf(join.host_id, sizeof(join.host_id), "%ld", slot * count / options->slot_count);
+        snprintf(join.host_address, sizeof(join.host_address), "127.0.0.1");
+    }
     join.progress_thread = options->progress_thread;
+    if (options->adapt != NULL)
+        options->adapt(&join, argument);
     harness_rank rank = {.slot = slot, .argument = argument};
     muster_error error;
     muster_error_init(&error);

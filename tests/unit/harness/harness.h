@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A job inside one test program: a coordinator on a thread, and ranks as threads or as forked
+/* With MUSTER_TEST_HOSTS=N in the environment the slots are divided into N pretended hosts.
+ *
+ * A job inside one test program: a coordinator on a thread, and ranks as threads or as forked
  * processes. Nothing of it is installed. */
 #ifndef MUSTER_TESTS_HARNESS_H
 #define MUSTER_TESTS_HARNESS_H
@@ -41,6 +43,8 @@ typedef struct harness_options {
     muster_policy policy; /* slot_count is filled in */
     bool progress_thread;
     const char *events; /* file for the coordinator's notes, or NULL */
+    /* Changes what a rank joins with, on its thread; or NULL. */
+    void (*adapt)(muster_job_options *join, void *argument);
 } harness_options;
 
 void harness_options_init(harness_options *options, int32_t slot_count);

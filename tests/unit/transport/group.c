@@ -90,8 +90,17 @@ void group_open(group_rank *self, group_shared *shared, int32_t rank, int32_t ra
                                                  .on_peer_dying = note_dying,
                                                  .context = self};
 
+    const char *hosts = getenv("MUSTER_TEST_HOSTS");
+    char host_id[16];
+
     memset(self, 0, sizeof *self);
     self->table = muster_host_table();
+    if (hosts != NULL) {
+        self->table = muster_plane_table();
+        snprintf(host_id, sizeof host_id, "%ld", rank % strtol(hosts, NULL, 10));
+        options.host_id = host_id;
+        options.host_address = "127.0.0.1";
+    }
     self->rank = rank;
     self->rank_count = rank_count;
     self->random = (uint64_t)rank * 7919 + 12345;

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "transport/host/host.h"
+#include "transport/plane/plane.h"
 
 #define GROUP_RANKS_MAX 8
 #define GROUP_JOB UINT64_C(0x1234)
@@ -42,6 +43,9 @@ typedef struct group_rank {
 } group_rank;
 
 typedef void (*group_body)(group_rank *self);
+
+/* With MUSTER_TEST_HOSTS=N in the environment the ranks are spread over N pretended hosts, which reach each other by
+ * TCP on the loopback; without it they are all on this one. */
 
 /* Runs body as rank_count threads (processes) that are connected, and closes all. A check that fails
  * ends the process with a message on stderr: cmocka's own assertions jump, and only work on the main thread. */
