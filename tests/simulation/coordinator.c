@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What recovery/coordinator does around a core, without its sockets and files: jobs begin and end, the
- * actions of a turn are done in their order, notes go to the launchers. It can die before any action; of
- * a journal that is being written then, the disk has the old content or the new. */
+ * actions of a turn are done in their order, notes go to the launchers. It can die before any action, and
+ * in the middle of a record that it appends to its journal. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,19 +14,42 @@
 
 /* ---- journal ---- */
 
-static void coordinator_write(sim_coordinator *coordinator, muster_journal_content *content)
+static void coordinator_disk_whole(sim_coordinator *coordinator,
+                                   const muster_journal_content *content)
 {
     void *bytes = NULL;
     size_t byte_count = 0;
-    muster_status status = muster_journal_encode(content, &bytes, &byte_count);
+    coordinator->position.identity = coordinator->start + 1;
+    muster_status status =
+        muster_journal_encode_whole(content, &coordinator->position, &bytes, &byte_count);
     MUSTER_ASSERT(status == MUSTER_OK);
     free(coordinator->journal);
     coordinator->journal = bytes;
     coordinator->journal_bytes = byte_count;
 }
 
-static void coordinator_read(sim_world *world, const sim_coordinator *coordinator,
-                             muster_journal_content *content)
+/* Of what is being appended when the coordinator dies, any part may be there, or zeros in its place. */
+static void coordinator_disk_append(sim_world *world, sim_coordinator *coordinator, uint8_t *bytes,
+                                    size_t byte_count, bool dies)
+{
+    size_t appended = byte_count;
+    if (dies) {
+        appended = (size_t)sim_chance_between(&world->chance, 0, (int64_t)byte_count);
+        if (appended < byte_count && sim_chance_percent(&world->chance, 30)) {
+            memset(bytes + appended, 0, byte_count - appended);
+            appended = byte_count;
+        }
+    }
+    uint8_t *grown = realloc(coordinator->journal, coordinator->journal_bytes + appended);
+    MUSTER_ASSERT(grown);
+    memcpy(grown + coordinator->journal_bytes, bytes, appended);
+    coordinator->journal = grown;
+    coordinator->journal_bytes += appended;
+    free(bytes);
+}
+
+static void coordinator_disk_read(sim_world *world, const sim_coordinator *coordinator,
+                                  muster_journal_content *content)
 {
     memset(content, 0, sizeof *content);
     if (!coordinator->journal) {
@@ -34,9 +57,11 @@ static void coordinator_read(sim_world *world, const sim_coordinator *coordinato
     }
     muster_error error;
     muster_error_init(&error);
-    if (muster_journal_decode(coordinator->journal, coordinator->journal_bytes, content, &error) !=
-        MUSTER_OK) {
+    muster_journal_position position;
+    if (muster_journal_decode(coordinator->journal, coordinator->journal_bytes, content, &position,
+                              &error) != MUSTER_OK) {
         sim_fail(world, "the journal cannot be read: %s", error.message);
+        memset(content, 0, sizeof *content);
     }
 }
 
@@ -47,26 +72,39 @@ void sim_coordinator_lose_journal(sim_coordinator *coordinator)
     coordinator->journal_bytes = 0;
 }
 
-static void coordinator_persist(sim_world *world, sim_coordinator *coordinator, bool keep)
+static void coordinator_persist(sim_world *world, sim_coordinator *coordinator, bool dies)
 {
-    if (!world->journaled) {
+    if (!world->journaled || !coordinator->journal) {
         return;
     }
-    muster_journal_content content;
-    coordinator_read(world, coordinator, &content);
-    content.term = coordinator->term;
-    muster_journal_content_remove(&content, world->job);
-    if (keep) {
-        void *state = NULL;
-        size_t state_bytes = 0;
-        muster_status status = muster_core_save(coordinator->core, &state, &state_bytes);
+    void *bytes = NULL;
+    size_t byte_count = 0;
+    muster_status status = MUSTER_OK;
+    if (coordinator->ended) {
+        status = muster_journal_encode_end(world->job, &coordinator->position, &bytes, &byte_count);
+    } else {
+        muster_journal_entry entry = {.job = world->job, .name = SIM_JOB_NAME};
+        status = muster_core_save(coordinator->core, &entry.state.core, &entry.state.core_bytes);
         MUSTER_ASSERT(status == MUSTER_OK);
-        status = muster_journal_content_put(&content, world->job, SIM_JOB_NAME, state, state_bytes,
-                                            NULL);
-        MUSTER_ASSERT(status == MUSTER_OK);
+        status = muster_journal_encode_job(&entry, &coordinator->position, &bytes, &byte_count);
+        free(entry.state.core);
     }
-    coordinator_write(coordinator, &content);
-    muster_journal_content_clean_up(&content);
+    MUSTER_ASSERT(status == MUSTER_OK);
+    coordinator_disk_append(world, coordinator, bytes, byte_count, dies);
+}
+
+static void coordinator_raise_term(sim_world *world, sim_coordinator *coordinator)
+{
+    coordinator->term++;
+    if (!world->journaled || !coordinator->journal) {
+        return;
+    }
+    void *bytes = NULL;
+    size_t byte_count = 0;
+    muster_status status =
+        muster_journal_encode_term(coordinator->term, &coordinator->position, &bytes, &byte_count);
+    MUSTER_ASSERT(status == MUSTER_OK);
+    coordinator_disk_append(world, coordinator, bytes, byte_count, false);
 }
 
 /* ---- starts and ends ---- */
@@ -79,7 +117,7 @@ static uint64_t coordinator_wall(const sim_world *world)
 void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
 {
     muster_journal_content content;
-    coordinator_read(world, coordinator, &content);
+    coordinator_disk_read(world, coordinator, &content);
     uint64_t term = content.term + 1;
     if (term < coordinator_wall(world)) {
         term = coordinator_wall(world);
@@ -96,14 +134,14 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
     coordinator->restart_ns = SIM_NEVER;
     coordinator->crash_in_actions = 0;
     if (world->journaled) {
-        coordinator_write(coordinator, &content);
+        coordinator_disk_whole(coordinator, &content);
     }
     const muster_journal_entry *entry = muster_journal_content_find(&content, world->job);
     if (entry) {
         muster_error error;
         muster_error_init(&error);
         coordinator->core =
-            muster_core_restore(entry->state, entry->state_bytes, content.term, &error);
+            muster_core_restore(entry->state.core, entry->state.core_bytes, content.term, &error);
         if (!coordinator->core) {
             sim_fail(world, "what was saved cannot be taken up: %s", error.message);
         }
@@ -202,25 +240,15 @@ static bool coordinator_do(sim_world *world, sim_coordinator *coordinator,
                            const muster_core_action *action)
 {
     bool dies = coordinator->crash_in_actions > 0 && --coordinator->crash_in_actions == 0;
-    /* A journal that is being written may be there already, or not. */
-    bool done =
-        !dies || (action->kind == MUSTER_CORE_PERSIST && sim_chance_percent(&world->chance, 50));
-    if (done) {
-        switch (action->kind) {
-        case MUSTER_CORE_SEND:
-            coordinator_send(world, coordinator, action);
-            break;
-        case MUSTER_CORE_NOTE:
-            coordinator_note(world, coordinator, &action->message.u.note);
-            break;
-        case MUSTER_CORE_PERSIST:
-            coordinator_persist(world, coordinator, true);
-            break;
-        case MUSTER_CORE_END:
-            coordinator->ended = true;
-            coordinator_persist(world, coordinator, false);
-            break;
-        }
+    if (action->kind == MUSTER_CORE_PERSIST) {
+        coordinator_persist(world, coordinator, dies);
+    } else if (!dies && action->kind == MUSTER_CORE_SEND) {
+        coordinator_send(world, coordinator, action);
+    } else if (!dies && action->kind == MUSTER_CORE_NOTE) {
+        coordinator_note(world, coordinator, &action->message.u.note);
+    } else if (!dies) {
+        coordinator->ended = true;
+        coordinator_persist(world, coordinator, false);
     }
     return !dies;
 }
@@ -266,8 +294,7 @@ static void coordinator_create(sim_world *world, sim_coordinator *coordinator)
     muster_policy policy = world->policy;
     policy.slot_count = 0; /* the first launcher or rank brings the number */
     if (coordinator->term_taken) {
-        coordinator->term++;
-        coordinator_persist(world, coordinator, false);
+        coordinator_raise_term(world, coordinator);
     }
     coordinator->term_taken = true;
     coordinator->ended = false;

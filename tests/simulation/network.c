@@ -334,8 +334,10 @@ uint64_t sim_network_take_loss(sim_world *world, int coordinator)
 /* ---- the launchers' link: the real launcher/control.c speaks through it ---- */
 
 /* endpoint: the address of a sim_client, in words. */
-muster_status muster_link_open(muster_link *link, const char *endpoint, muster_error *error)
+muster_status muster_link_open(muster_link *link, const char *endpoint,
+                               const muster_client_keys *keys, muster_error *error)
 {
+    (void)keys;
     memset(link, 0, sizeof *link);
     if (sscanf(endpoint, "sim:%p", &link->socket) != 1) {
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,

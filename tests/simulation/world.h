@@ -21,6 +21,7 @@
 
 #include "agent/protocol.h"
 #include "chance.h"
+#include "coordinator/journal_format.h"
 #include "core/core.h"
 #include "launcher/control.h"
 #include "scope/step_store.h"
@@ -128,6 +129,7 @@ typedef struct sim_coordinator {
     int64_t next_ns;
     void *journal; /* what is on the disk; NULL: nothing */
     size_t journal_bytes;
+    muster_journal_position position;
     muster_core_actions actions;
     int crash_in_actions; /* dies before that many more actions; 0: not planned */
     int64_t restart_ns;
