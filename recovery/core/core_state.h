@@ -46,7 +46,10 @@ typedef struct muster_core_process {
     bool suspected;
     bool connection_lost;
     int64_t connection_lost_ns;
-    bool exited; /* its launcher saw it end well; its LEAVE may be on the way */
+    bool exited; /* its launcher saw it end; what it said before may be on the way */
+    bool
+        exited_doubtful; /* a process of another number: perhaps behind a wrapper, perhaps not this */
+    int32_t exited_status;
     int64_t exited_ns;
 
     muster_activity activity; /* of its last heartbeat */
@@ -180,6 +183,7 @@ struct muster_core {
     muster_core_adoption adoption;
 
     int32_t replacements_used;
+    bool has_run;       /* an epoch was established: ranks may have committed without us */
     bool has_committed; /* a step was ever committed, as far as we know */
     uint64_t committed_epoch, committed_step;
     bool crash_has_step; /* a commit above this step is progress; reset when the state was lost */
@@ -195,7 +199,8 @@ struct muster_core {
     /* The turn. */
     bool started; /* the first turn is past */
     bool restored;
-    bool returned; /* to a job that runs: from the journal, or from what its ranks said */
+    bool met_before; /* somebody has seen an earlier term, and we have no journal of it */
+    bool returned;   /* to a job that runs: from the journal, or from what its ranks said */
     int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
     muster_core_actions *actions;

@@ -308,9 +308,14 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
         muster_core_note(core, MUSTER_NOTE_EVIDENCE, slot->slot, message->incarnation,
                          MUSTER_EVIDENCE_EXITED, wait_status, "the launcher saw process %d exit",
                          message->u.process.process_id);
-        if (wait_status == 0) {
-            /* Two connections have no common order: its LEAVE may be just behind. */
+        bool other = message->u.process.process_id != slot->process.process_id;
+        if (wait_status == 0 || other) {
+            /* Two connections have no common order: its LEAVE may be just behind. And a process of
+             * another number is its wrapper, or another one that a new launcher gave the same
+             * incarnation: then this one goes on speaking. */
             slot->process.exited = true;
+            slot->process.exited_doubtful = other;
+            slot->process.exited_status = wait_status;
             slot->process.exited_ns = core->now_ns;
             core->changed = true;
             return;

@@ -238,6 +238,12 @@ static void rebuild_turn_forming(muster_core *core)
     if (core->state != MUSTER_CORE_FORMING || !rebuild_enough(core)) {
         return;
     }
+    /* It is no new job: who knows of an epoch should have the time to come and say so. */
+    bool heard = !core->met_before || muster_core_passed(core, core->forming_since_ns,
+                                                         core->policy.deadlines.reconnect_ns);
+    if (decided && !heard) {
+        return;
+    }
     if (decided) {
         rebuild_agree(core);
         return;
@@ -340,6 +346,7 @@ static void rebuild_turn_connecting(muster_core *core)
     }
     if (all) {
         core->death_count = 0;
+        core->has_run = true;
         muster_core_state_move(core, MUSTER_CORE_RUNNING);
         muster_core_note(core, MUSTER_NOTE_ESTABLISHED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
                          core->member_count, "epoch %llu is established",

@@ -113,6 +113,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
     save_pasts(stream, core);
     save_deaths(stream, core);
     muster_stream_i32(stream, &core->replacements_used);
+    muster_stream_bool(stream, &core->has_run);
     muster_stream_bool(stream, &core->has_committed);
     muster_stream_u64(stream, &core->committed_epoch);
     muster_stream_u64(stream, &core->committed_step);

@@ -141,8 +141,8 @@ static void fault_second_coordinator(sim_world *world)
     second->journal = first->journal;
     second->journal_bytes = first->journal_bytes;
     first->journal = NULL;
-    sim_coordinator_start(world, second);
     world->network.service = 1;
+    sim_coordinator_start(world, second);
     for (sim_client *client = world->network.clients; client; client = client->next) {
         if (client->alive) {
             sim_network_reset(world, client);

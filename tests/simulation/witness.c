@@ -26,11 +26,24 @@ uint64_t sim_witness_hash(const muster_member *members, int32_t member_count)
     return muster_hash_bytes(plain, sizeof plain, 0);
 }
 
+/* The membership that ranks know by this number; NULL: nobody has heard of one. */
 static sim_epoch *witness_find(sim_world *world, uint64_t epoch)
 {
     for (int i = world->witness.epoch_count; i > 0; i--) {
-        if (world->witness.epochs[i - 1].epoch == epoch) {
-            return &world->witness.epochs[i - 1];
+        sim_epoch *known = &world->witness.epochs[i - 1];
+        if (known->epoch == epoch && known->heard) {
+            return known;
+        }
+    }
+    return NULL;
+}
+
+static sim_epoch *witness_find_said(sim_world *world, uint64_t epoch, uint64_t members_hash)
+{
+    for (int i = world->witness.epoch_count; i > 0; i--) {
+        sim_epoch *known = &world->witness.epochs[i - 1];
+        if (known->epoch == epoch && known->members_hash == members_hash) {
+            return known;
         }
     }
     return NULL;
@@ -65,9 +78,36 @@ static bool witness_held(sim_world *world, const muster_message *agreed, int32_t
     return false;
 }
 
+static bool witness_all_held(sim_world *world, const muster_message *agreed, uint64_t epoch,
+                             uint64_t step)
+{
+    const sim_epoch *membership = witness_find(world, epoch);
+    bool all_held = membership != NULL;
+    for (int32_t i = 0; all_held && i < membership->member_count; i++) {
+        all_held = witness_held(world, agreed, membership->members[i].slot, epoch, step);
+    }
+    return all_held;
+}
+
+/* The newest step whose states all survive. */
+static void witness_newest_held(sim_world *world, const muster_message *agreed, sim_epoch *said)
+{
+    for (int32_t i = 0; i < agreed->u.agreed.member_count; i++) {
+        const sim_process *process = witness_process(world, agreed->u.agreed.members[i].process_id);
+        for (int32_t k = 0; process && k < process->quiet_holding_count; k++) {
+            const muster_holding *holding = &process->quiet_holdings[k];
+            if (witness_newer(holding->epoch, holding->step, said->held_epoch, said->held_step) &&
+                witness_all_held(world, agreed, holding->epoch, holding->step)) {
+                said->held_epoch = holding->epoch;
+                said->held_step = holding->step;
+            }
+        }
+    }
+}
+
 static void witness_restore(sim_world *world, const muster_message *agreed)
 {
-    sim_witness *witness = &world->witness;
+    const sim_witness *witness = &world->witness;
     const muster_restore *restore = &agreed->u.agreed.restore;
     for (int32_t i = 0; restore->has_step && i < restore->slot_count; i++) {
         if (!witness_held(world, agreed, agreed->u.agreed.restore_slots[i], restore->epoch,
@@ -78,37 +118,49 @@ static void witness_restore(sim_world *world, const muster_message *agreed)
                      (unsigned long long)restore->epoch, agreed->u.agreed.restore_slots[i]);
         }
     }
-    if (!witness->has_commit) {
+    bool kept = !witness->has_commit ||
+                (restore->has_step && !witness_newer(witness->commit_epoch, witness->commit_step,
+                                                     restore->epoch, restore->step));
+    if (kept) {
         return;
     }
-    bool kept = restore->has_step && !witness_newer(witness->commit_epoch, witness->commit_step,
-                                                    restore->epoch, restore->step);
-    if (!kept) {
-        const sim_epoch *committed = witness_find(world, witness->commit_epoch);
-        bool all_held = committed != NULL;
-        for (int32_t i = 0; committed && i < committed->member_count; i++) {
-            all_held = all_held && witness_held(world, agreed, committed->members[i].slot,
-                                                witness->commit_epoch, witness->commit_step);
-        }
-        if (all_held) {
-            sim_fail(world,
-                     "step %llu of epoch %llu was committed and is held, but epoch %llu goes on "
-                     "from %s %llu",
-                     (unsigned long long)witness->commit_step,
-                     (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch,
-                     restore->has_step ? "step" : "nothing:", (unsigned long long)restore->step);
-        }
-        if (!restore->has_step && !restore->state_lost && !world->journal_lost) {
-            sim_fail(world,
-                     "step %llu of epoch %llu was committed and is lost, and epoch %llu does not "
-                     "say so",
-                     (unsigned long long)witness->commit_step,
-                     (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch);
+    if (witness_all_held(world, agreed, witness->commit_epoch, witness->commit_step)) {
+        sim_fail(world,
+                 "step %llu of epoch %llu was committed and is held, but epoch %llu goes on from "
+                 "%s %llu",
+                 (unsigned long long)witness->commit_step,
+                 (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch,
+                 restore->has_step ? "step" : "nothing:", (unsigned long long)restore->step);
+    }
+    if (!restore->has_step && !restore->state_lost && !world->journal_lost) {
+        sim_fail(
+            world,
+            "step %llu of epoch %llu was committed and is lost, and epoch %llu does not say so",
+            (unsigned long long)witness->commit_step, (unsigned long long)witness->commit_epoch,
+            (unsigned long long)agreed->epoch);
+    }
+}
+
+/* A rank that was stopped may see a commit complete long after the others went on: then they must have
+ * gone on from it, unless a state of it was lost with the dead. */
+static void witness_committed_late(sim_world *world, const sim_process *process, uint64_t step)
+{
+    const sim_epoch *next = NULL;
+    for (int i = 0; i < world->witness.epoch_count; i++) {
+        const sim_epoch *known = &world->witness.epochs[i];
+        if (known->heard && known->epoch > process->epoch &&
+            (!next || known->epoch < next->epoch)) {
+            next = known;
         }
     }
-    witness->has_commit = restore->has_step;
-    witness->commit_epoch = restore->epoch;
-    witness->commit_step = restore->step;
+    if (next && !witness_newer(process->epoch, step, next->held_epoch, next->held_step) &&
+        (!next->restore.has_step ||
+         witness_newer(process->epoch, step, next->restore.epoch, next->restore.step))) {
+        sim_fail(world,
+                 "step %llu of epoch %llu is committed by %s after epoch %llu went on without it",
+                 (unsigned long long)step, (unsigned long long)process->epoch, process->client.name,
+                 (unsigned long long)next->epoch);
+    }
 }
 
 void sim_witness_committed(sim_world *world, const sim_process *process, uint64_t step)
@@ -120,23 +172,16 @@ void sim_witness_committed(sim_world *world, const sim_process *process, uint64_
                  process->client.name, (unsigned long long)step,
                  (unsigned long long)process->epoch);
     }
-    /* A later epoch may have been agreed meanwhile; then what it goes on from is decided. */
-    if (process->epoch == witness->last_epoch &&
-        (!witness->has_commit ||
-         witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step))) {
+    if (process->epoch != witness->last_epoch) {
+        witness_committed_late(world, process, step);
+    } else if (!witness->has_commit ||
+               witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step)) {
         witness->has_commit = true;
         witness->commit_epoch = process->epoch;
         witness->commit_step = step;
         witness->commits++;
         sim_log(world, "step %llu of epoch %llu is committed", (unsigned long long)step,
                 (unsigned long long)process->epoch);
-    } else if (process->epoch != witness->last_epoch &&
-               (!witness->has_commit ||
-                witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step))) {
-        sim_fail(world,
-                 "step %llu of epoch %llu is committed by %s after epoch %llu went on without it",
-                 (unsigned long long)step, (unsigned long long)process->epoch, process->client.name,
-                 (unsigned long long)witness->last_epoch);
     }
 }
 
@@ -161,18 +206,19 @@ static void witness_members(sim_world *world, const muster_message *agreed)
     }
 }
 
+/* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
 void sim_witness_agreed(sim_world *world, const muster_message *agreed)
 {
     sim_witness *witness = &world->witness;
     uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
+    if (witness_find_said(world, agreed->epoch, hash)) {
+        return;
+    }
     const sim_epoch *known = witness_find(world, agreed->epoch);
     if (known) {
-        if (known->members_hash != hash) {
-            sim_fail(world, "epoch %llu has two member lists: of term %llu and of term %llu",
-                     (unsigned long long)agreed->epoch, (unsigned long long)known->term,
-                     (unsigned long long)agreed->term);
-        }
-        return;
+        sim_fail(world, "epoch %llu has two member lists: of term %llu and of term %llu",
+                 (unsigned long long)agreed->epoch, (unsigned long long)known->term,
+                 (unsigned long long)agreed->term);
     }
     if (agreed->epoch <= witness->last_epoch) {
         sim_fail(world, "epoch %llu comes after epoch %llu", (unsigned long long)agreed->epoch,
@@ -182,26 +228,38 @@ void sim_witness_agreed(sim_world *world, const muster_message *agreed)
         sim_fail(world, "%d epochs: nothing comes of it", SIM_EPOCHS_MAX);
         return;
     }
-    sim_epoch *epoch = &witness->epochs[witness->epoch_count++];
-    epoch->epoch = agreed->epoch;
-    epoch->term = agreed->term;
-    epoch->member_count = agreed->u.agreed.member_count;
-    memcpy(epoch->members, agreed->u.agreed.members,
-           (size_t)epoch->member_count * sizeof epoch->members[0]);
-    epoch->members_hash = hash;
+    sim_epoch *said = &witness->epochs[witness->epoch_count++];
+    memset(said, 0, sizeof *said);
+    said->epoch = agreed->epoch;
+    said->term = agreed->term;
+    said->member_count = agreed->u.agreed.member_count;
+    memcpy(said->members, agreed->u.agreed.members,
+           (size_t)said->member_count * sizeof said->members[0]);
+    said->members_hash = hash;
+    said->restore = agreed->u.agreed.restore;
     witness_members(world, agreed);
     witness_restore(world, agreed);
-    witness->last_epoch = agreed->epoch;
-    witness->rebuilds += witness->epoch_count > 1;
+    witness_newest_held(world, agreed, said);
 }
 
 void sim_witness_entered(sim_world *world, const sim_process *process)
 {
-    const sim_epoch *epoch = witness_find(world, process->epoch);
-    if (!epoch || epoch->members_hash != process->members_hash) {
+    sim_witness *witness = &world->witness;
+    sim_epoch *said = witness_find_said(world, process->epoch, process->members_hash);
+    const sim_epoch *known = witness_find(world, process->epoch);
+    if (!said || (known && known != said)) {
         sim_fail(world, "%s enters epoch %llu with members that nobody agreed on",
                  process->client.name, (unsigned long long)process->epoch);
+        return;
     }
+    if (!said->heard && process->epoch > witness->last_epoch) {
+        witness->last_epoch = process->epoch;
+        witness->has_commit = said->restore.has_step;
+        witness->commit_epoch = said->restore.epoch;
+        witness->commit_step = said->restore.step;
+        witness->rebuilds += process->epoch > 1;
+    }
+    said->heard = true;
     const muster_member *self =
         process->own_rank >= 0 ? &process->members[process->own_rank] : NULL;
     if (self && self->process_id != process->process_id) {

@@ -148,7 +148,7 @@ static void world_clean_up(sim_world *world)
 
 /* ---- faults have stopped ---- */
 
-static bool world_ended(const sim_world *world)
+bool sim_world_ended(const sim_world *world)
 {
     const sim_coordinator *coordinator = &world->coordinators[world->network.service];
     bool finished = false;
@@ -239,7 +239,7 @@ static void world_pods(sim_world *world)
             continue;
         }
         world->pod_ns[slot] = SIM_NEVER;
-        if (!world_ended(world)) {
+        if (!sim_world_ended(world)) {
             sim_rank_start(world, (int)(slot % world->host_count), -1, slot, UINT32_MAX);
         }
     }
@@ -299,10 +299,10 @@ static void world_turn(sim_world *world)
 
 static bool world_over(const sim_world *world)
 {
-    if (world->outcome.failed) {
+    if (world->outcome.failed || world->next_job) {
         return true;
     }
-    if (world->quiet_ns != SIM_NEVER && !world_ended(world)) {
+    if (world->quiet_ns != SIM_NEVER && !sim_world_ended(world)) {
         return false;
     }
     for (int i = 0; i < world->living_count; i++) {
@@ -310,7 +310,7 @@ static bool world_over(const sim_world *world)
             return false;
         }
     }
-    if (!world_ended(world)) {
+    if (!sim_world_ended(world)) {
         for (int i = 0; i < world->launcher_count; i++) {
             if (world->launchers[i].alive) {
                 return false;

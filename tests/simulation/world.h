@@ -329,6 +329,9 @@ typedef struct sim_epoch {
     int32_t member_count;
     muster_member members[SIM_SLOTS_MAX];
     uint64_t members_hash;
+    muster_restore restore;
+    uint64_t held_epoch, held_step; /* the newest step whose states all survived */
+    bool heard;                     /* by a rank */
 } sim_epoch;
 
 typedef struct sim_witness {
@@ -389,6 +392,7 @@ struct sim_world {
     int64_t quiet_ns;  /* faults have stopped */
     int64_t form_ns;   /* by then the job must have ended, well or by a rule */
     bool journal_lost; /* at any time */
+    bool next_job;     /* the job has ended, and somebody began another one */
 
     sim_network network;
     sim_coordinator coordinators[SIM_COORDINATORS_MAX];
@@ -408,6 +412,8 @@ struct sim_world {
 
 void sim_world_run(uint64_t seed, bool verbose, sim_outcome *outcome);
 
+/* Somebody left after the last step, or the job was given up. */
+bool sim_world_ended(const sim_world *world);
 /* The first failure counts. */
 void sim_fail(sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_log(const sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
