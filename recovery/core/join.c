@@ -196,6 +196,10 @@ void muster_core_join(muster_core *core, muster_connection connection,
         return;
     }
     muster_core_slot *slot = &core->slots[message->slot];
+    if (!core->restored && message->incarnation != UINT32_MAX &&
+        message->incarnation > slot->fence) {
+        core->met_before = true; /* it has predecessors that we have not heard of */
+    }
     if (!join_seat(core, connection, slot, message)) {
         return;
     }

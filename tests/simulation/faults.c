@@ -67,7 +67,7 @@ void sim_faults_plan(sim_world *world)
         weight += faults[i].weight;
     }
     /* The first come in the middle of the job's start. */
-    int count = (int)sim_chance_between(&world->chance, 0, 8);
+    int count = (int)sim_chance_between(&world->chance, 0, SIM_FAULTS_MAX);
     int64_t at_ns = 0;
     for (int i = 0; i < count; i++) {
         int64_t draw = sim_chance_between(&world->chance, 0, weight - 1);
@@ -76,8 +76,9 @@ void sim_faults_plan(sim_world *world)
             draw -= faults[kind].weight;
             kind++;
         }
-        bool close = sim_chance_percent(&world->chance, 50);
-        at_ns += sim_chance_between(&world->chance, SIM_MS, close ? 150 * SIM_MS : 1500 * SIM_MS);
+        bool close = sim_chance_percent(&world->chance, 60);
+        at_ns += sim_chance_between(&world->chance, SIM_MS, close ? 80 * SIM_MS : 1200 * SIM_MS);
+        at_ns += i == 0 ? sim_chance_between(&world->chance, 0, 800 * SIM_MS) : 0;
         world->faults[world->fault_count++] = (sim_fault){.at_ns = at_ns, .kind = kind};
     }
     world->quiet_ns = at_ns + 1000 * SIM_MS;

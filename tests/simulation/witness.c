@@ -206,6 +206,20 @@ static void witness_members(sim_world *world, const muster_message *agreed)
     }
 }
 
+/* The journal is lost, and with it everybody who was in an epoch or has heard of one. */
+static bool witness_nobody_remembers(const sim_world *world)
+{
+    bool anybody = !world->journal_lost;
+    for (int i = 0; i < world->living_count; i++) {
+        const sim_process *process = world->living[i];
+        anybody = anybody || process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0;
+    }
+    for (int i = 0; i < world->launcher_count; i++) {
+        anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
+    }
+    return !anybody;
+}
+
 /* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
 void sim_witness_agreed(sim_world *world, const muster_message *agreed)
 {
@@ -213,6 +227,11 @@ void sim_witness_agreed(sim_world *world, const muster_message *agreed)
     uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
     if (witness_find_said(world, agreed->epoch, hash)) {
         return;
+    }
+    if (agreed->epoch <= witness->last_epoch && witness_nobody_remembers(world)) {
+        witness->epoch_count = 0; /* a new job, as far as anybody can know */
+        witness->last_epoch = 0;
+        witness->has_commit = false;
     }
     const sim_epoch *known = witness_find(world, agreed->epoch);
     if (known) {
@@ -277,26 +296,14 @@ static bool witness_left(const sim_coordinator *coordinator, const sim_process *
            process->leave_start == coordinator->start;
 }
 
-/* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. And
- * where nobody is left who was in an epoch, nor a launcher who heard of one, a new job begins. */
+/* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. */
 void sim_witness_forgotten(sim_world *world)
 {
-    sim_witness *witness = &world->witness;
-    bool anybody = false;
     for (int i = 0; i < world->living_count; i++) {
         sim_process *process = world->living[i];
-        anybody = anybody || process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0;
-        process->fenced = process->fenced && process->fenced_epoch < witness->last_epoch;
+        process->fenced = process->fenced && process->fenced_epoch < world->witness.last_epoch;
     }
-    for (int i = 0; i < world->launcher_count; i++) {
-        anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
-    }
-    world->journal_lost = world->journal_lost || witness->epoch_count > 0;
-    if (!anybody) {
-        witness->epoch_count = 0;
-        witness->last_epoch = 0;
-        witness->has_commit = false;
-    }
+    world->journal_lost = world->journal_lost || world->witness.epoch_count > 0;
 }
 
 void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, const muster_note *note)
