@@ -130,8 +130,15 @@ static void rebuild_agree(muster_core *core)
     muster_core_restore_point_clear(core);
     if (core->epoch > 0) {
         muster_core_restore_point_choose(core);
-    } else if (core->epoch_floor > 0) {
+    } else if (core->epoch_floor > 0 || core->met_before) {
         core->restore.state_lost = true; /* it ran before; nobody is left who knows how far */
+        core->has_committed = true;
+    }
+    core->has_run = false;
+    if (core->met_before && core->epoch_floor < core->term) {
+        /* Without a journal nobody knows the highest number used. Terms come from the wall clock: later
+         * numbers than its own were not used before it began. */
+        core->epoch_floor = core->term;
     }
     core->kind = rebuild_kind(core);
     core->epoch = 1 + (core->epoch > core->epoch_floor ? core->epoch : core->epoch_floor);

@@ -35,6 +35,23 @@ bool muster_core_term_meet(muster_core *core, uint64_t term)
 
 /* ---- adoption ---- */
 
+/* Who joined this slot while we did not know better. */
+static void rejoin_turn_out(muster_core *core, const muster_core_slot *slot)
+{
+    if (slot->seat != MUSTER_CORE_SEAT_FILLED || slot->process.connection == 0) {
+        return;
+    }
+    muster_message *refused =
+        muster_core_send(core, slot->process.connection, MUSTER_MESSAGE_REFUSED);
+    refused->slot = slot->slot;
+    refused->incarnation = slot->process.incarnation;
+    refused->u.refused.status = MUSTER_ERR_FENCED;
+    snprintf(refused->u.refused.text, sizeof refused->u.refused.text,
+             "slot %d is another process's, which was in an epoch that this coordinator did not "
+             "know of",
+             slot->slot);
+}
+
 static void adoption_clear(muster_core_adoption *adoption)
 {
     free(adoption->members);
@@ -101,14 +118,21 @@ static bool adoption_plausible(const muster_core *core, const muster_message *me
     return sender_there;
 }
 
+/* That process, and not another one that was given the same numbers. */
+static bool adoption_is_member(const muster_core_slot *slot, const muster_member *member)
+{
+    return slot->seat == MUSTER_CORE_SEAT_FILLED &&
+           slot->process.incarnation == member->incarnation &&
+           slot->process.process_id == member->process_id && slot->process.host == member->host;
+}
+
 static int32_t adoption_come(muster_core *core)
 {
     int32_t come = 0;
     for (int32_t i = 0; i < core->adoption.member_count; i++) {
         const muster_member *member = &core->adoption.members[i];
         const muster_core_slot *slot = &core->slots[member->slot];
-        come += slot->seat == MUSTER_CORE_SEAT_FILLED &&
-                slot->process.incarnation == member->incarnation && slot->process.connection != 0 &&
+        come += adoption_is_member(slot, member) && slot->process.connection != 0 &&
                 !slot->process.connection_lost;
     }
     return come;
@@ -118,16 +142,16 @@ static int32_t adoption_come(muster_core *core)
 static void adoption_take(muster_core *core)
 {
     muster_core_adoption *adoption = &core->adoption;
+    core->met_before = true;
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         core->slots[i].member = false;
     }
     for (int32_t i = 0; i < adoption->member_count; i++) {
         const muster_member *member = &adoption->members[i];
         muster_core_slot *slot = &core->slots[member->slot];
-        if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
-            slot->process.incarnation != member->incarnation) {
-            muster_core_members_empty(
-                slot); /* one we remembered, or a newcomer: it will join again */
+        if (slot->seat == MUSTER_CORE_SEAT_FILLED && !adoption_is_member(slot, member)) {
+            rejoin_turn_out(core, slot); /* one we remembered, or a newcomer */
+            muster_core_members_empty(slot);
         }
         if (slot->seat != MUSTER_CORE_SEAT_FILLED) {
             muster_core_process process;
@@ -219,23 +243,6 @@ static bool rejoin_is_self(const muster_core_slot *slot, const muster_message *m
            slot->process.incarnation == message->incarnation &&
            slot->process.process_id == message->u.join.process_id &&
            slot->process.host == message->u.join.host;
-}
-
-/* Who joined this slot while we did not know better. */
-static void rejoin_turn_out(muster_core *core, const muster_core_slot *slot)
-{
-    if (slot->seat != MUSTER_CORE_SEAT_FILLED || slot->process.connection == 0) {
-        return;
-    }
-    muster_message *refused =
-        muster_core_send(core, slot->process.connection, MUSTER_MESSAGE_REFUSED);
-    refused->slot = slot->slot;
-    refused->incarnation = slot->process.incarnation;
-    refused->u.refused.status = MUSTER_ERR_FENCED;
-    snprintf(refused->u.refused.text, sizeof refused->u.refused.text,
-             "slot %d is another process's, which was in an epoch that this coordinator did not "
-             "know of",
-             slot->slot);
 }
 
 /* True when it was dealt with; false where it is to be treated as a newcomer. */

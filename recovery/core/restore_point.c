@@ -181,6 +181,7 @@ void muster_core_restore_point_choose(muster_core *core)
             continue;
         }
         core->restore.has_step = true;
+        core->has_committed = true; /* from here on it is, whoever saw it */
         core->restore.step = step;
         core->restore.epoch = epoch;
         core->restore.slot_count = past->slot_count;
@@ -191,6 +192,7 @@ void muster_core_restore_point_choose(muster_core *core)
         return;
     }
     core->restore.state_lost = lost || restore_ever_committed(core);
+    core->has_committed = core->has_committed || lost;
     if (core->restore.state_lost) {
         core->crash_has_step = false; /* from a checkpoint, earlier steps are progress again */
     }

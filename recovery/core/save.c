@@ -103,6 +103,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
     muster_stream_text(stream, core->ended_text, sizeof core->ended_text);
     muster_stream_u64(stream, &core->epoch);
     muster_stream_u64(stream, &core->epoch_floor);
+    muster_stream_bool(stream, &core->met_before);
     muster_stream_u32(stream, &core->kind);
     muster_stream_members(stream, &core->member_count, &core->members);
     muster_stream_bool(stream, &core->restore.has_step);

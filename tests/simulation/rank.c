@@ -552,7 +552,9 @@ static bool rank_work(sim_world *world, sim_process *process)
 static muster_status rank_send(void *context, const muster_message *message)
 {
     sim_process *process = context;
-    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0) {
+    const sim_world *world = process->client.world;
+    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0 &&
+        world->now_ns >= world->network.lossy_until_ns) {
         process->leave_coordinator = process->client.coordinator;
         process->leave_start = process->client.coordinator_start;
     }

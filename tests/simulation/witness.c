@@ -212,7 +212,9 @@ static bool witness_nobody_remembers(const sim_world *world)
     bool anybody = !world->journal_lost;
     for (int i = 0; i < world->living_count; i++) {
         const sim_process *process = world->living[i];
-        anybody = anybody || process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0;
+        /* One that is stopped says nothing. */
+        anybody = anybody || (!process->stopped &&
+                              (process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0));
     }
     for (int i = 0; i < world->launcher_count; i++) {
         anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
