@@ -35,10 +35,12 @@ typedef enum muster_core_state {
 /* A process that has joined: in a slot, or as a spare. Times are the coordinator's. */
 typedef struct muster_core_process {
     uint32_t incarnation;
-    int32_t process_id;
+    int32_t process_id;  /* as it says itself */
+    int32_t launched_id; /* as its launcher says: another one behind a wrapper; 0: not known */
     uint64_t host;
     muster_blob blob;
     muster_connection connection;
+    bool newcomer;   /* joined in this term, and was in no epoch before */
     bool expected;   /* known from the journal only: it has yet to say what it knows */
     bool from_spare; /* started as a spare: its launcher need not be the slot's */
 
@@ -95,6 +97,7 @@ typedef struct muster_core_slot {
 
     bool started; /* a launcher said STARTED for started_incarnation */
     uint32_t started_incarnation;
+    int32_t started_id;
     int32_t deaths_without_commit;
 } muster_core_slot;
 
@@ -102,6 +105,7 @@ typedef struct muster_core_death {
     muster_death death; /* proven_gone: as known by now */
     uint64_t epoch;     /* in which it was lost */
     int32_t process_id;
+    int32_t launched_id;
     bool from_spare;
     uint64_t host;
     int64_t verdict_ns;
@@ -325,6 +329,8 @@ void muster_core_committed_progress(muster_core *core, uint64_t step);
 
 /* launchers.c */
 muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot);
+/* A launcher's word about process_id is about that one. */
+bool muster_core_launcher_means(int32_t process_id, int32_t own_id, int32_t launched_id);
 bool muster_core_launcher_can_prove(muster_core *core, int32_t slot, bool from_spare,
                                     uint64_t host);
 void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarnation,

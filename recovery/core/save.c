@@ -24,6 +24,7 @@ static void save_slot(muster_stream *stream, muster_core_slot *slot)
     muster_stream_bool(stream, &slot->process.left);
     muster_stream_bool(stream, &slot->process.from_spare);
     muster_stream_u32(stream, &slot->process.incarnation);
+    muster_stream_i32(stream, &slot->process.launched_id);
     muster_stream_u32(stream, &slot->fence);
     muster_stream_u32(stream, &slot->start_incarnation);
     muster_stream_i32(stream, &slot->start_tries);
@@ -45,7 +46,7 @@ static void save_deaths(muster_stream *stream, muster_core *core)
 {
     int32_t count = (int32_t)core->death_count;
     if (!muster_stream_array(stream, &count, (void **)&core->deaths, sizeof *core->deaths,
-                             4 * MUSTER_SLOTS_MAX, 39)) {
+                             4 * MUSTER_SLOTS_MAX, 43)) {
         return;
     }
     if (!stream->writing) {
@@ -61,6 +62,7 @@ static void save_deaths(muster_stream *stream, muster_core *core)
         muster_stream_bool(stream, &death->death.proven_gone);
         muster_stream_u64(stream, &death->epoch);
         muster_stream_i32(stream, &death->process_id);
+        muster_stream_i32(stream, &death->launched_id);
         muster_stream_bool(stream, &death->from_spare);
         muster_stream_u64(stream, &death->host);
         muster_stream_bool(stream, &death->abandoned);

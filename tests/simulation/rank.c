@@ -556,7 +556,7 @@ static muster_status rank_send(void *context, const muster_message *message)
     if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0 &&
         world->now_ns >= world->network.lossy_until_ns) {
         process->leave_coordinator = process->client.coordinator;
-        process->leave_start = process->client.coordinator_start;
+        process->leave_connection = process->client.connection;
     }
     return sim_network_send(&process->client, message);
 }

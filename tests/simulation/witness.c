@@ -295,7 +295,8 @@ void sim_witness_entered(sim_world *world, const sim_process *process)
 static bool witness_left(const sim_coordinator *coordinator, const sim_process *process)
 {
     return process->finished && process->leave_coordinator == coordinator->index &&
-           process->leave_start == coordinator->start;
+           process->leave_connection == process->client.connection &&
+           process->client.coordinator_start == coordinator->start;
 }
 
 /* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. */
@@ -350,17 +351,24 @@ void sim_witness_called(sim_world *world, const sim_process *process)
 
 /* ---- the whole ---- */
 
-/* No two ranks work in one epoch in one slot; nobody works who was not agreed on. */
+/* Not of a job that everybody forgot while this process was stopped. */
+static bool witness_remembered(sim_world *world, const sim_process *process)
+{
+    return witness_find_said(world, process->epoch, process->members_hash) != NULL;
+}
+
+/* No two ranks work in one epoch in one slot. */
 void sim_witness_look(sim_world *world)
 {
     for (int i = 0; i < world->living_count; i++) {
         const sim_process *one = world->living[i];
-        if (one->epoch == 0 || one->own_rank < 0) {
+        if (one->epoch == 0 || one->own_rank < 0 || !witness_remembered(world, one)) {
             continue;
         }
         for (int k = i + 1; k < world->living_count; k++) {
             const sim_process *other = world->living[k];
             if (other->epoch == one->epoch && other->own_rank >= 0 &&
+                witness_remembered(world, other) &&
                 one->members[one->own_rank].slot == other->members[other->own_rank].slot) {
                 sim_fail(world, "%s and %s both are slot %d of epoch %llu", one->client.name,
                          other->client.name, one->members[one->own_rank].slot,

@@ -234,7 +234,7 @@ typedef struct sim_process {
     muster_status outcome; /* of the process's last call */
     bool finished;         /* left after the last step */
     int leave_coordinator; /* to which its last LEAVE was sent, over a connection that stood */
-    uint32_t leave_start;
+    uint64_t leave_connection;
     int64_t hang_ns; /* fault: computes for so long */
     bool odd_call;   /* fault: enters a call that nobody else does */
     int exit_code;
