@@ -16,6 +16,9 @@ bool muster_core_term_meet(muster_core *core, uint64_t term)
     if (term <= core->term) {
         return true;
     }
+    if (core->state == MUSTER_CORE_ENDED) {
+        return false; /* the job goes on elsewhere, or began anew: this coordinator is silent */
+    }
     if (core->state == MUSTER_CORE_FORMING) {
         /* We knew less than the ranks: they would refuse our lower term. */
         core->term = term + 1;
@@ -172,6 +175,13 @@ static void adoption_take(muster_core *core)
     }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_slot *slot = &core->slots[i];
+        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && !slot->process.newcomer) {
+            /* It came back to an older epoch than this one, which was agreed without it. */
+            uint32_t incarnation = slot->process.incarnation;
+            rejoin_turn_out(core, slot);
+            muster_core_members_empty(slot);
+            slot->fence = incarnation + 1;
+        }
         if (!slot->member && slot->seat == MUSTER_CORE_SEAT_OPEN) {
             slot->seat = MUSTER_CORE_SEAT_RETIRED; /* an earlier epoch went on without it */
         }

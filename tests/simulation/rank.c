@@ -235,6 +235,7 @@ static void rank_next(sim_world *world, sim_process *process)
     } else if (process->call == SIM_CALL_COMMIT) {
         if (process->step >= world->final_step) {
             process->finished = true;
+            sim_faults_leaving(world);
             rank_begin_call(world, process, world->policy.deadlines.leave_ns);
             muster_protocol_leave(&process->protocol);
             process->agent_due_ns = world->now_ns;
@@ -634,6 +635,10 @@ void sim_rank_turn(sim_world *world, sim_process *process)
     rank_listen(world, process);
     sim_plane_turn(world, process);
     while (rank_work(world, process)) {
+        sim_faults_ambush(world, process);
+        if (!process->alive || process->stopped) {
+            return;
+        }
     }
     if (process->alive) {
         sim_plane_turn(world, process); /* what waited for the epoch that was entered */

@@ -342,6 +342,17 @@ void sim_witness_called(sim_world *world, const sim_process *process)
     if (process->deadline_ns == SIM_NEVER) {
         return;
     }
+    bool forms = process->epoch > 0 && (process->state == SIM_RANK_AWAIT_AGREED ||
+                                        process->state == SIM_RANK_CONNECTING ||
+                                        process->state == SIM_RANK_AWAIT_ESTABLISHED);
+    /* A job that is given up says so; a call that waits to its end was forgotten. */
+    if (forms && process->outcome == MUSTER_ERR_TIMEOUT &&
+        muster_protocol_standing(&process->protocol) == MUSTER_OK &&
+        world->healed_ns < process->call_began_ns) {
+        sim_fail(world, "faults had stopped, and %s (slot %d) still waited in vain: %s",
+                 process->client.name, (int)atomic_load(&process->protocol.slot),
+                 sim_rank_state_text(process));
+    }
     int64_t over_ns = world->now_ns - process->deadline_ns - process->slept_ns;
     if (over_ns > WITNESS_CALL_SLACK_NS) {
         sim_fail(world, "a call of %s ended %lld ms after its deadline (%s)", process->client.name,

@@ -118,6 +118,7 @@ static void world_make(sim_world *world)
         world->last_step_known ? (uint64_t)sim_chance_between(chance, 2, 15) : UINT64_MAX;
     world->network.delay_ns = sim_chance_between(chance, 1, 8) * SIM_MS;
     world->form_ns = SIM_NEVER;
+    world->healed_ns = SIM_NEVER;
     for (int i = 0; i < SIM_SLOTS_MAX; i++) {
         world->pod_ns[i] = SIM_NEVER;
     }
@@ -201,12 +202,14 @@ static void world_heal(sim_world *world)
         process->odd_call = false;
         last_step = process->step > last_step ? process->step : last_step;
     }
+    world->ambush = SIM_RANK_STARTING;
     if (!world->last_step_known) {
         world->final_step = last_step + 2;
         world->last_step_known = true;
     }
     world->form_ns = world->now_ns + world_form_bound(world);
     world->quiet_ns = SIM_NEVER;
+    world->healed_ns = world->now_ns;
 }
 
 /* Who is left over at the end of the time that the job had. */

@@ -319,6 +319,9 @@ typedef struct sim_fault {
 
 void sim_faults_plan(sim_world *world);
 void sim_faults_turn(sim_world *world);
+/* The end of a job is short, and has faults of its own. */
+void sim_faults_leaving(sim_world *world);
+void sim_faults_ambush(sim_world *world, sim_process *process);
 int64_t sim_faults_due(const sim_world *world);
 
 /* ---- witness ---- */
@@ -390,9 +393,12 @@ struct sim_world {
     uint64_t final_step; /* ranks leave after it */
     bool last_step_known;
     int64_t quiet_ns;  /* faults have stopped */
+    int64_t healed_ns; /* when they had */
     int64_t form_ns;   /* by then the job must have ended, well or by a rule */
     bool journal_lost; /* at any time */
-    bool next_job;     /* the job has ended, and somebody began another one */
+    bool left_faulted;
+    sim_rank_state ambush; /* STARTING: none */
+    bool next_job;         /* the job has ended, and somebody began another one */
 
     sim_network network;
     sim_coordinator coordinators[SIM_COORDINATORS_MAX];
