@@ -14,6 +14,11 @@
 #include "fake.h"
 #include "tests/emulated_device/kernel_function.h"
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define CALLS 10
+#else
+#define CALLS 20
+#endif
 #define GUARD 0xa5
 #define GUARD_BYTES 16
 
@@ -325,10 +330,10 @@ static void all_kinds_give_what_they_should(void **state)
             fake_group group;
 
             fake_group_init(&group, ranks, 1 + way % 2, (fake_way)way, 0, fake_seed());
-            random_calls(&group, 30);
+            random_calls(&group, CALLS);
             fake_group_clear(&group);
             fake_group_init(&group, ranks, 2 - way % 2, (fake_way)way, 0, fake_seed());
-            random_calls(&group, 15);
+            random_calls(&group, CALLS / 2);
             fake_group_clear(&group);
         }
     }
