@@ -9,6 +9,8 @@
 #include "core/core.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
+/* Of all jobs together. */
+#define MUSTER_COORDINATOR_SLOTS_MAX 262144
 /* A verdict and a rebuild of some hundred ranks; older ones give way. */
 #define MUSTER_HOSTED_NOTES_MAX 1024
 

@@ -9,6 +9,7 @@
 
 #include "coordinator/coordinator.h"
 #include "coordinator/gate.h"
+#include "coordinator/inbox.h"
 #include "coordinator/jobs.h"
 #include "coordinator/journal.h"
 #include "coordinator/peers.h"
@@ -23,6 +24,7 @@ struct muster_coordinator {
     muster_gate *gate;
     muster_counters counters;
     muster_peers *peers;
+    muster_inbox inbox;
     muster_jobs jobs;
     muster_journal journal; /* its term is the highest that was handed out */
     muster_event_log events;
@@ -41,6 +43,12 @@ struct muster_coordinator {
 
 /* The jobs of the journal are taken up again. */
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error);
+
+/* An answer to a message that no core has heard, or that it could not answer. */
+void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
+                           const muster_message *asked, muster_status status, const char *text);
+void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
+                           const muster_message *asked, muster_message_type type);
 
 /* Everything that is to be done now. */
 void muster_serving_turn(muster_coordinator *coordinator);
