@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/admission.h"
 
+/* No coordinator comes to this; a higher one would leave no room for the next. */
+#define ADMISSION_TERM_MAX (UINT64_MAX / 4)
+
 bool muster_admission_say(muster_coordinator *coordinator, muster_hosted_job *job,
                           const muster_core_event *event, const muster_core_action *action)
 {
@@ -23,6 +26,10 @@ bool muster_admission_key(muster_coordinator *coordinator, muster_peer *peer,
                           const muster_message *message)
 {
     const muster_gate *gate = coordinator->gate;
+    if (message->term > ADMISSION_TERM_MAX) {
+        coordinator->counters.malformed++;
+        return false;
+    }
     if (!muster_gate_asks_for_keys(gate))
         return true;
     if (peer->allowed_version != muster_gate_version(gate)) {

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <zmq.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "coordinator/admission.h"
@@ -18,6 +19,7 @@
 #define SERVING_TURN_NS ((int64_t)5000000)
 /* Clocks drift slowly: one ping a second says enough. */
 #define SERVING_PING_NS ((int64_t)1000000000)
+#define SERVING_SAY_AGAIN_NS ((int64_t)1000000000)
 /* Longer than a launcher takes to find a restarted coordinator. */
 #define SERVING_ENDED_KEPT_NS ((int64_t)10000000000)
 
@@ -212,6 +214,25 @@ static bool serving_has_room(const muster_coordinator *coordinator, int32_t slot
            coordinator->jobs.count < MUSTER_COORDINATOR_JOBS_MAX;
 }
 
+/* Jobs that nobody has come to, or all have gone from, before they had an epoch: they can begin anew, and
+ * hold the place of others until their deadline. */
+static void serving_forget_unformed(muster_coordinator *coordinator)
+{
+    for (size_t i = 0; i < coordinator->jobs.count;) {
+        const muster_hosted_job *job = coordinator->jobs.items[i];
+        muster_error error;
+        muster_error_init(&error);
+        if (job->peer_count > 0 || muster_core_epoch(job->core) > 0) {
+            i++;
+            continue;
+        }
+        muster_status status = muster_journal_remove(&coordinator->journal, job->job, &error);
+        if (status != MUSTER_OK)
+            serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
+        muster_jobs_remove(&coordinator->jobs, job->job);
+    }
+}
+
 static muster_hosted_job *serving_create(muster_coordinator *coordinator,
                                          const muster_message *message, const char *name)
 {
@@ -219,10 +240,17 @@ static muster_hosted_job *serving_create(muster_coordinator *coordinator,
     int32_t slot_count = message->type == MUSTER_MESSAGE_JOIN
                              ? message->u.join.slot_count
                              : message->u.launcher_join.policy.slot_count;
+    if (!serving_has_room(coordinator, slot_count))
+        serving_forget_unformed(coordinator);
     if (!serving_has_room(coordinator, slot_count) || !serving_take_term(coordinator, &term))
         return NULL;
     muster_core *core = muster_core_new(message->job, term, &coordinator->options.policy);
-    return muster_jobs_add(&coordinator->jobs, message->job, name, core);
+    muster_hosted_job *job = muster_jobs_add(&coordinator->jobs, message->job, name, core);
+    /* Some may have named it before: it is the next of its name. */
+    const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
+    for (; job != NULL && peer != NULL; peer = muster_peers_next(coordinator->peers, peer))
+        job->peer_count += peer->job == message->job;
+    return job;
 }
 
 /* A launcher's message that names its job in words. Its text came over the wire. */
@@ -326,6 +354,7 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
     muster_hosted_job *job = serving_job_of(coordinator, connection, message);
     if (job == NULL || !muster_admission_hear(coordinator, job, peer, message))
         return;
+    job->peer_count += peer->job == 0;
     peer->job = message->job;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         peer->launcher = true;
@@ -358,11 +387,13 @@ static void serving_decode(muster_coordinator *coordinator, muster_peer *peer, z
         coordinator->counters.other_versions++;
     else
         coordinator->counters.malformed++;
-    /* Said once a connection: whoever sends rubbish sends a lot of it. */
-    if (!peer->refused) {
-        peer->refused = true;
+    /* Said once a connection and once a second: whoever sends rubbish sends a lot of it. The counters
+     * miss none. */
+    if (!peer->refused && now_ns - coordinator->said_refused_ns >= SERVING_SAY_AGAIN_NS) {
+        coordinator->said_refused_ns = now_ns;
         fprintf(stderr, "muster coordinator: a message was refused: %s\n", error.message);
     }
+    peer->refused = true;
     if (status == MUSTER_ERR_VERSION)
         muster_serving_refuse(coordinator, peer->connection, &message, status, error.message);
 }
@@ -431,14 +462,6 @@ static void serving_work(muster_coordinator *coordinator)
     }
 }
 
-static bool serving_has_peers(muster_coordinator *coordinator, uint64_t job)
-{
-    const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
-    while (peer != NULL && peer->job != job)
-        peer = muster_peers_next(coordinator->peers, peer);
-    return peer != NULL;
-}
-
 static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
 {
     uint64_t connection = muster_peers_next_lost(coordinator->peers);
@@ -453,6 +476,8 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
         muster_hosted_job *job = muster_jobs_find(&coordinator->jobs, hash);
         if (job == NULL)
             continue;
+        MUSTER_ASSERT(job->peer_count > 0);
+        job->peer_count--;
         const muster_core_event event = {.kind = MUSTER_CORE_CONNECTION_LOST,
                                          .connection = connection};
         serving_step(coordinator, job, now_ns, &event);
@@ -467,7 +492,7 @@ static void serving_forget_ended(muster_coordinator *coordinator, int64_t now_ns
         const muster_hosted_job *job = coordinator->jobs.items[i];
         bool awaited =
             job->restored && job->note_count > 0 && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
-        if (job->ended && !awaited && !serving_has_peers(coordinator, job->job))
+        if (job->ended && !awaited && job->peer_count == 0)
             muster_jobs_remove(&coordinator->jobs, job->job);
         else
             i++;

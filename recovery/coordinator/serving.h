@@ -31,10 +31,11 @@ struct muster_coordinator {
     muster_tracer tracer;
     uint64_t last_ping_id;
     muster_core_actions actions;
-    bool events_failed;   /* said once */
-    muster_error failure; /* status not OK: it cannot keep its promises and ends */
-    uint64_t term;        /* of this start */
-    bool term_taken;      /* a job uses it */
+    int64_t said_refused_ns; /* when a refused message was last worth a line */
+    bool events_failed;      /* said once */
+    muster_error failure;    /* status not OK: it cannot keep its promises and ends */
+    uint64_t term;           /* of this start */
+    bool term_taken;         /* a job uses it */
     int wake_fd;
     bool has_thread;
     pthread_t thread;
