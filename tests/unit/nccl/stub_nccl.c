@@ -218,8 +218,10 @@ EXPORT ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state)
     if (comm->state == ncclInProgress && comm->polls_left == 0) {
         comm->state = control.async_error;
         if (comm->child_place != NULL && comm->state == ncclSuccess && !control.no_child) {
-            *comm->child_place = new_comm();
-            begin(*comm->child_place);
+            ncclComm_t child = new_comm();
+            if (child != NULL)
+                begin(child);
+            *comm->child_place = child;
         }
         comm->child_place = NULL;
     } else if (comm->polls_left > 0) {
