@@ -254,14 +254,19 @@ int muster_link_connections(muster_link *link)
         if (!zmq_msg_more(&frame) || zmq_msg_size(&frame) != LINK_EVENT_BYTES) {
             continue;
         }
+        uint32_t value = 0;
         memcpy(&event, zmq_msg_data(&frame), sizeof event);
-        memcpy(&link->failure_value, (const char *)zmq_msg_data(&frame) + sizeof event,
-               sizeof link->failure_value);
-        link->failure = event & LINK_FAILURES;
-        connections += link->failure == 0;
+        memcpy(&value, (const char *)zmq_msg_data(&frame) + sizeof event, sizeof value);
+        connections += (event & LINK_FAILURES) == 0;
+        /* A reason is not forgotten for a later end without one: whether it is heard depends on which
+         * side ends the connection first. */
+        if (event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL || link->failure == 0) {
+            link->failure = event & LINK_FAILURES;
+            link->failure_value = value;
+        }
         /* After these ZeroMQ does not try again. But a coordinator can be started with other keys, and
          * its port can for a while have been somebody else's. */
-        if (link->failure != 0 && link->failure != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) {
+        if ((event & LINK_FAILURES) != 0 && event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) {
             link->connect_again_ns = link_now_ns() + LINK_RECONNECT_MAX_MS * LINK_NS_PER_MS;
         }
     }
@@ -290,10 +295,14 @@ const char *muster_link_trouble(const muster_link *link)
     if (mismatch) {
         return "it asks for keys: set MUSTER_COORDINATOR_KEY and MUSTER_KEY_FILE";
     }
-    if (link->failure != 0 && link->has_keys) {
-        return "it does not know itself by the key in MUSTER_COORDINATOR_KEY, or is no coordinator";
+    if (link->failure == 0) {
+        return NULL;
     }
-    return NULL;
+    return link->has_keys
+               ? "it does not know itself by the key in MUSTER_COORDINATOR_KEY, or is no "
+                 "coordinator"
+               : "it ends the connection at once: it asks for keys (set MUSTER_COORDINATOR_KEY and "
+                 "MUSTER_KEY_FILE), or is no coordinator";
 }
 
 void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms)

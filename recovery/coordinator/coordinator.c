@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -23,12 +25,20 @@
 #define COORDINATOR_LINGER_MS 200
 #define COORDINATOR_QUEUE_MESSAGES 1000
 #define COORDINATOR_BACKLOG 4096
+#define COORDINATOR_TERM_CHANCE_BITS 10
 
-static uint64_t coordinator_wall_ms(void)
+/* The wall clock, so that a coordinator that lost its journal still comes with a higher term; and some
+ * bits of chance, so that two that start in the same millisecond do not come with the same. What comes
+ * out is a whole number in every reader's JSON for the next 200 years. */
+static uint64_t coordinator_term_floor(void)
 {
     struct timespec now;
+    uint32_t chance = 0;
     clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    (void)!getrandom(&chance, sizeof chance, GRND_NONBLOCK); /* none: then without */
+    uint64_t wall_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (wall_ms << COORDINATOR_TERM_CHANCE_BITS) |
+           (chance & ((1u << COORDINATOR_TERM_CHANCE_BITS) - 1));
 }
 
 void muster_coordinator_options_init(muster_coordinator_options *options)
@@ -116,12 +126,19 @@ static muster_status coordinator_set_up(muster_coordinator *coordinator, muster_
     }
     if (status == MUSTER_OK)
         status = coordinator_make_router(coordinator, error);
-    /* The journal before the bind: nobody is served under an old term. Its floor is the wall clock,
-     * so that a coordinator that lost its journal still comes with a higher term. */
+    /* The journal before the bind: nobody is served under an old term. */
+    const muster_journal_options journal = {.path = options->journal,
+                                            .no_sync = options->journal_no_sync,
+                                            .copied = options->journal_copied,
+                                            .term_floor = coordinator_term_floor()};
     if (status == MUSTER_OK)
-        status = muster_journal_open(&coordinator->journal, options->journal,
-                                     options->journal_no_sync, coordinator_wall_ms(), error);
+        status = muster_journal_open(&coordinator->journal, &journal, error);
     if (status == MUSTER_OK) {
+        if (coordinator->journal.cut_bytes > 0)
+            fprintf(stderr,
+                    "muster coordinator: the last %llu bytes of the journal were not written to "
+                    "their end, and are left out: nobody had heard of them\n",
+                    (unsigned long long)coordinator->journal.cut_bytes);
         coordinator->term = coordinator->journal.content.term;
         status = muster_serving_restore(coordinator, error);
     }

@@ -24,6 +24,7 @@ typedef struct muster_coordinator_options {
     const char *journal;  /* file, or NULL: terms from the wall clock, nothing survives a restart */
     bool
         journal_no_sync; /* the journal outlives this process, not the machine: no waiting for disks */
+    bool journal_copied; /* the journal may be a copy: no coordinator of the original lives */
     const char *keys;    /* its secret key file: ranks and launchers need keys, too. NULL: plain */
     const char *allowed; /* list of the public keys that it serves; needed with keys */
     const char *events;  /* file for notes as JSON lines, appended, or NULL */

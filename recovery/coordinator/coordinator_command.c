@@ -31,6 +31,7 @@ enum {
     COORDINATOR_OPTION_BIND = 1000,
     COORDINATOR_OPTION_JOURNAL,
     COORDINATOR_OPTION_NO_SYNC,
+    COORDINATOR_OPTION_COPIED,
     COORDINATOR_OPTION_KEYS,
     COORDINATOR_OPTION_ALLOWED,
     COORDINATOR_OPTION_EVENTS,
@@ -45,6 +46,7 @@ static const struct option coordinator_options[] = {
     {"bind", required_argument, NULL, COORDINATOR_OPTION_BIND},
     {"journal", required_argument, NULL, COORDINATOR_OPTION_JOURNAL},
     {"journal-no-sync", no_argument, NULL, COORDINATOR_OPTION_NO_SYNC},
+    {"journal-copied", no_argument, NULL, COORDINATOR_OPTION_COPIED},
     {"keys", required_argument, NULL, COORDINATOR_OPTION_KEYS},
     {"allowed", required_argument, NULL, COORDINATOR_OPTION_ALLOWED},
     {"events", required_argument, NULL, COORDINATOR_OPTION_EVENTS},
@@ -103,6 +105,9 @@ static bool coordinator_take_option(coordinator_command *command, int option, co
         return true;
     case COORDINATOR_OPTION_NO_SYNC:
         command->options.journal_no_sync = true;
+        return true;
+    case COORDINATOR_OPTION_COPIED:
+        command->options.journal_copied = true;
         return true;
     case COORDINATOR_OPTION_KEYS:
         command->options.keys = value;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,22 +62,48 @@ static bool journal_sync_folder(const char *folder)
     return synced;
 }
 
-/* The new file is locked before it gets the name: at no moment is the journal unlocked. */
-static muster_status journal_write(muster_journal *journal, muster_error *error)
+/* Records that count no more may take this much, and as much as this many times those that count. */
+#define JOURNAL_SLACK_BYTES ((uint64_t)256 << 10)
+#define JOURNAL_SLACK_TIMES 4
+
+static uint64_t journal_random(void)
 {
+    uint64_t random = 0;
+    /* Never fails for so few bytes once the machine has started. */
+    while (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
+    }
+    return random;
+}
+
+/* Everything into fd, a file that has no name yet. */
+static bool journal_fill(muster_journal *journal, int fd, muster_journal_position *position)
+{
+    struct stat facts;
     void *bytes = NULL;
     size_t byte_count = 0;
-    if (journal->path == NULL)
-        return muster_error_set_ok(error);
-    if (muster_journal_encode(&journal->content, &bytes, &byte_count) != MUSTER_OK)
-        return journal_no_memory(error);
-    int fd = open(journal->temporary_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                  S_IRUSR | S_IWUSR);
-    bool written =
-        fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && journal_write_all(fd, bytes, byte_count) &&
-        (journal->no_sync || fsync(fd) == 0) && rename(journal->temporary_path, journal->path) == 0;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &facts) != 0)
+        return false;
+    *position = (muster_journal_position){.identity = journal_random(), .inode = facts.st_ino};
+    if (muster_journal_encode_whole(&journal->content, position, &bytes, &byte_count) !=
+        MUSTER_OK) {
+        errno = ENOMEM;
+        return false;
+    }
+    bool filled = journal_write_all(fd, bytes, byte_count) && (journal->no_sync || fsync(fd) == 0);
     free(bytes);
-    if (!written) {
+    return filled;
+}
+
+/* A whole file in the place of the last. The new one is locked before it gets the name: at no moment is
+ * the journal unlocked. */
+static muster_status journal_replace(muster_journal *journal, muster_error *error)
+{
+    muster_journal_position position;
+    unlink(journal->temporary_path); /* of one that was killed: ours, since we hold the lock */
+    int fd = open(journal->temporary_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                  S_IRUSR | S_IWUSR);
+    if (fd < 0 || !journal_fill(journal, fd, &position) ||
+        rename(journal->temporary_path, journal->path) != 0) {
         muster_status status = journal_failed(journal, "written", error);
         if (fd >= 0) {
             close(fd);
@@ -86,8 +113,29 @@ static muster_status journal_write(muster_journal *journal, muster_error *error)
     }
     close(journal->fd);
     journal->fd = fd;
+    journal->position = position;
+    journal->replaced++;
+    /* Or the machine might come back with the file of before, and a lower term. */
     if (!journal->no_sync && !journal_sync_folder(journal->folder))
         return journal_failed(journal, "made durable", error);
+    return muster_error_set_ok(error);
+}
+
+/* Takes bytes over. Durable when it returns; the file has grown, so its length is flushed with it. */
+static muster_status journal_append(muster_journal *journal, muster_status encoded, void *bytes,
+                                    size_t byte_count, muster_error *error)
+{
+    if (encoded != MUSTER_OK)
+        return journal_no_memory(error);
+    bool written = journal_write_all(journal->fd, bytes, byte_count) &&
+                   (journal->no_sync || fdatasync(journal->fd) == 0);
+    free(bytes);
+    if (!written)
+        return journal_failed(journal, "written", error);
+    uint64_t appended = journal->position.byte_count - journal->position.whole_bytes;
+    uint64_t counts = journal->position.whole_bytes;
+    if (appended > JOURNAL_SLACK_BYTES && appended > JOURNAL_SLACK_TIMES * counts)
+        return journal_replace(journal, error);
     return muster_error_set_ok(error);
 }
 
@@ -117,7 +165,7 @@ static muster_status journal_lock(muster_journal *journal, muster_error *error)
                             journal->path);
 }
 
-static muster_status journal_read(muster_journal *journal, muster_error *error)
+static muster_status journal_read(muster_journal *journal, bool copied, muster_error *error)
 {
     struct stat facts;
     if (fstat(journal->fd, &facts) != 0)
@@ -143,14 +191,23 @@ static muster_status journal_read(muster_journal *journal, muster_error *error)
     }
     muster_error detail;
     muster_error_init(&detail);
-    muster_status status = muster_journal_decode(bytes, got, &journal->content, &detail);
+    muster_status status =
+        muster_journal_decode(bytes, got, &journal->content, &journal->position, &detail);
     free(bytes);
-    if (status == MUSTER_OK)
-        return muster_error_set_ok(error);
-    return muster_error_set(error, status, detail.field, detail.expected, detail.came,
-                            "the journal '%.80s' is damaged %.90s; restore it from a copy, or move "
-                            "it away: the ranks are then asked",
-                            journal->path, detail.message);
+    if (status != MUSTER_OK)
+        return muster_error_set(error, status, detail.field, detail.expected, detail.came,
+                                "the journal '%.80s' is damaged %.110s; restore it from a copy, or "
+                                "move it away: the ranks are then asked",
+                                journal->path, detail.message);
+    if (journal->position.inode != facts.st_ino && !copied)
+        return muster_error_set(
+            error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, (int64_t)journal->position.inode,
+            (int64_t)facts.st_ino,
+            "the journal '%.100s' is a copy: see that no coordinator of the original "
+            "lives, and say --journal-copied",
+            journal->path);
+    journal->cut_bytes = journal->position.torn_bytes;
+    return muster_error_set_ok(error);
 }
 
 static bool journal_paths(muster_journal *journal, const char *path)
@@ -165,23 +222,24 @@ static bool journal_paths(muster_journal *journal, const char *path)
     return journal->path != NULL && journal->folder != NULL && journal->temporary_path != NULL;
 }
 
-muster_status muster_journal_open(muster_journal *journal, const char *path, bool no_sync,
-                                  uint64_t term_floor, muster_error *error)
+muster_status muster_journal_open(muster_journal *journal, const muster_journal_options *options,
+                                  muster_error *error)
 {
     memset(journal, 0, sizeof *journal);
-    journal->no_sync = no_sync;
+    journal->no_sync = options->no_sync;
     journal->fd = -1;
-    journal->content.term = term_floor;
-    if (path == NULL)
+    journal->content.term = options->term_floor;
+    if (options->path == NULL)
         return muster_error_set_ok(error);
-    muster_status status =
-        journal_paths(journal, path) ? journal_lock(journal, error) : journal_no_memory(error);
+    journal->content.term = 0;
+    muster_status status = journal_paths(journal, options->path) ? journal_lock(journal, error)
+                                                                 : journal_no_memory(error);
     if (status == MUSTER_OK)
-        status = journal_read(journal, error);
+        status = journal_read(journal, options->copied, error);
     if (status == MUSTER_OK) {
         uint64_t next = journal->content.term + 1;
-        journal->content.term = next > term_floor ? next : term_floor;
-        status = journal_write(journal, error);
+        journal->content.term = next > options->term_floor ? next : options->term_floor;
+        status = journal_replace(journal, error);
     }
     if (status != MUSTER_OK)
         muster_journal_close(journal);
@@ -190,24 +248,41 @@ muster_status muster_journal_open(muster_journal *journal, const char *path, boo
 
 muster_status muster_journal_raise_term(muster_journal *journal, muster_error *error)
 {
+    void *bytes = NULL;
+    size_t byte_count = 0;
     journal->content.term++;
-    return journal_write(journal, error);
+    if (journal->path == NULL)
+        return muster_error_set_ok(error);
+    muster_status encoded =
+        muster_journal_encode_term(journal->content.term, &journal->position, &bytes, &byte_count);
+    return journal_append(journal, encoded, bytes, byte_count, error);
 }
 
 muster_status muster_journal_put(muster_journal *journal, uint64_t job, const char *name,
-                                 void *state, size_t state_bytes, muster_error *error)
+                                 muster_journal_state *state, muster_error *error)
 {
-    muster_status status =
-        muster_journal_content_put(&journal->content, job, name, state, state_bytes, error);
-    return status == MUSTER_OK ? journal_write(journal, error) : status;
+    void *bytes = NULL;
+    size_t byte_count = 0;
+    muster_status status = muster_journal_content_put(&journal->content, job, name, state, error);
+    if (status != MUSTER_OK || journal->path == NULL)
+        return status;
+    muster_status encoded =
+        muster_journal_encode_job(muster_journal_content_find(&journal->content, job),
+                                  &journal->position, &bytes, &byte_count);
+    return journal_append(journal, encoded, bytes, byte_count, error);
 }
 
 muster_status muster_journal_remove(muster_journal *journal, uint64_t job, muster_error *error)
 {
+    void *bytes = NULL;
+    size_t byte_count = 0;
     if (muster_journal_content_find(&journal->content, job) == NULL)
         return muster_error_set_ok(error);
     muster_journal_content_remove(&journal->content, job);
-    return journal_write(journal, error);
+    if (journal->path == NULL)
+        return muster_error_set_ok(error);
+    muster_status encoded = muster_journal_encode_end(job, &journal->position, &bytes, &byte_count);
+    return journal_append(journal, encoded, bytes, byte_count, error);
 }
 
 void muster_journal_close(muster_journal *journal)

@@ -1,55 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The journal's bytes: what a coordinator must not forget. Pure; the file is journal.h.
+/* The journal's bytes: a header, then records that are appended, one for each thing to be remembered.
+ * Little endian. Pure; the file is journal.h.
  *
- *    0  magic "MSTRJNL1"      24  bytes of the body
- *    8  version               32  body: for each job: hash u64, name bytes u32, state bytes u32,
- *   12  number of jobs            name, state (as muster_core_save gave it)
- *   16  term                 end  checksum: XXH3-64 of everything before it
+ *    0  magic "MSTRJNL2"      24  inode of the file that it was written as
+ *    8  version               32  bytes that were written at once (header and first records)
+ *   12  bytes of the header   40  checksum of the header
+ *   16  identity, random
  *
- * Little endian. Anything that does not parse exactly is refused: a coordinator that believed half a
- * journal could use an epoch twice. */
+ *    0  kind: TERM, JOB, END   8  sequence: 1, 2, 3 ...     24  payload
+ *    4  bytes of the payload  16  checksum of the 16 above  end checksum of the payload
+ *
+ * Each change of a job is its whole state once more; the last one counts. Checksums are XXH3-64 with
+ * the identity and the sequence mixed in, so that no record of another journal or place passes, and
+ * never zero.
+ *
+ * A machine that stops while a record is appended leaves a part of it, or zeros in its place: that is
+ * the torn tail, and only at the end of the file and after what was written at once. It is cut: nobody
+ * has heard of it, because records are durable before anything follows from them. Everything else
+ * that does not parse exactly is damage and is refused: a coordinator that believed half a journal could
+ * use an epoch twice. */
 #ifndef MUSTER_COORDINATOR_JOURNAL_FORMAT_H
 #define MUSTER_COORDINATOR_JOURNAL_FORMAT_H
 
-#include <muster/job.h>
+#include "coordinator/journal_content.h"
 
-#include "core/message.h"
+/* Where a journal stands. */
+typedef struct muster_journal_position {
+    uint64_t identity;
+    uint64_t inode;
+    uint64_t sequence;   /* of the last record */
+    uint64_t byte_count; /* up to its end */
+    uint64_t torn_bytes; /* beyond, to be cut */
+    uint64_t whole_bytes;
+} muster_journal_position;
 
-#define MUSTER_JOURNAL_JOBS_MAX 4096
-#define MUSTER_JOURNAL_STATE_BYTES_MAX ((size_t)64 << 20)
+/* A file with all of content; identity and inode are position's, the rest of it is filled. *bytes is
+ * allocated; the caller frees it. MUSTER_OK or MUSTER_ERR_NO_MEMORY. */
+muster_status muster_journal_encode_whole(const muster_journal_content *content,
+                                          muster_journal_position *position, void **bytes,
+                                          size_t *byte_count);
+/* One record that follows position, which moves on. As above. */
+muster_status muster_journal_encode_term(uint64_t term, muster_journal_position *position,
+                                         void **bytes, size_t *byte_count);
+muster_status muster_journal_encode_job(const muster_journal_entry *entry,
+                                        muster_journal_position *position, void **bytes,
+                                        size_t *byte_count);
+muster_status muster_journal_encode_end(uint64_t job, muster_journal_position *position,
+                                        void **bytes, size_t *byte_count);
 
-typedef struct muster_journal_entry {
-    uint64_t job;
-    char name[MUSTER_NAME_BYTES];
-    void *state; /* owned */
-    uint32_t state_bytes;
-} muster_journal_entry;
-
-typedef struct muster_journal_content {
-    uint64_t term;
-    muster_journal_entry *entries;
-    size_t count;
-    size_t capacity;
-} muster_journal_content;
-
-void muster_journal_content_clean_up(muster_journal_content *content);
-
-/* NULL where there is none. */
-muster_journal_entry *muster_journal_content_find(const muster_journal_content *content,
-                                                  uint64_t job);
-/* Takes state over in every case; replaces what the job had. MUSTER_ERR_NO_MEMORY, or
- * MUSTER_ERR_INVALID_ARGUMENT when there are too many jobs or bytes. */
-muster_status muster_journal_content_put(muster_journal_content *content, uint64_t job,
-                                         const char *name, void *state, size_t state_bytes,
-                                         muster_error *error);
-void muster_journal_content_remove(muster_journal_content *content, uint64_t job);
-
-/* *bytes is allocated; the caller frees it. MUSTER_OK or MUSTER_ERR_NO_MEMORY. */
-muster_status muster_journal_encode(const muster_journal_content *content, void **bytes,
-                                    size_t *byte_count);
 /* Fills *content, to be ended with muster_journal_content_clean_up on MUSTER_OK. MUSTER_ERR_ENVIRONMENT
- * names offset and field of the first thing that is wrong. */
+ * names offset and field of the first thing that is wrong; MUSTER_ERR_NO_MEMORY. */
 muster_status muster_journal_decode(const void *bytes, size_t byte_count,
-                                    muster_journal_content *content, muster_error *error);
+                                    muster_journal_content *content,
+                                    muster_journal_position *position, muster_error *error);
 
 #endif

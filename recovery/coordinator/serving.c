@@ -124,20 +124,19 @@ static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job
 /* False: the coordinator must end, and no later action may become visible. */
 static bool serving_persist(muster_coordinator *coordinator, const muster_hosted_job *job)
 {
-    void *state = NULL;
-    size_t state_bytes = 0;
+    muster_journal_state state = {0};
     muster_error error;
     muster_error_init(&error);
-    if (muster_core_save(job->core, &state, &state_bytes) != MUSTER_OK) {
+    if (coordinator->journal.path == NULL)
+        return true;
+    if (muster_core_save(job->core, &state.core, &state.core_bytes) != MUSTER_OK ||
+        muster_claims_save(&job->claims, &state.claims, &state.claims_bytes) != MUSTER_OK) {
+        muster_journal_state_clean_up(&state);
         serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory to save a job");
         return false;
     }
-    muster_status status = MUSTER_OK;
-    if (coordinator->journal.path != NULL)
-        status = muster_journal_put(&coordinator->journal, job->job, job->name, state, state_bytes,
-                                    &error);
-    else
-        free(state);
+    muster_status status =
+        muster_journal_put(&coordinator->journal, job->job, job->name, &state, &error);
     if (status == MUSTER_OK)
         return true;
     serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
@@ -536,7 +535,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
         muster_error detail;
         muster_error_init(&detail);
         muster_core *core =
-            muster_core_restore(entry->state, entry->state_bytes, content->term, &detail);
+            muster_core_restore(entry->state.core, entry->state.core_bytes, content->term, &detail);
         if (core == NULL)
             return muster_error_set(error, detail.status, detail.field, detail.expected,
                                     detail.came,
@@ -547,6 +546,12 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
         if (job == NULL)
             return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                     "no memory for the jobs of the journal");
+        if (!muster_claims_restore(&job->claims, entry->state.claims, entry->state.claims_bytes))
+            return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                    "the journal's job '%s' cannot be taken up: who holds its "
+                                    "slots is not readable; restore the journal from a copy, or "
+                                    "move it away",
+                                    entry->name);
         job->deadline_ns = 0; /* the first turn asks the core */
         job->restored = true;
         coordinator->term_taken = true;

@@ -48,6 +48,7 @@ void muster_core_free(muster_core *core)
     free(core->spares);
     free(core->launchers);
     free(core->adoption.members);
+    free(core->adoption.restore_slots);
     free(core);
 }
 
@@ -283,6 +284,8 @@ static void core_first_turn(muster_core *core)
     for (size_t i = 0; i < core->death_count; i++) {
         core->deaths[i].verdict_ns = core->now_ns;
     }
+    core->returned = core->restored;
+    core->returned_ns = core->now_ns;
     core->changed = true;
     muster_core_persist(core); /* nothing is said in a term before the journal knows it */
 }

@@ -47,6 +47,8 @@ typedef struct muster_core_process {
     bool suspected;
     bool connection_lost;
     int64_t connection_lost_ns;
+    bool exited; /* its launcher saw it end well; its LEAVE may be on the way */
+    int64_t exited_ns;
 
     muster_activity activity; /* of its last heartbeat */
     int64_t activity_ns;      /* when that came; 0: none came */
@@ -99,6 +101,8 @@ typedef struct muster_core_death {
     muster_death death; /* proven_gone: as known by now */
     uint64_t epoch;     /* in which it was lost */
     int32_t process_id;
+    bool from_spare;
+    uint64_t host;
     int64_t verdict_ns;
     bool abandoned; /* not proven gone in time, or by nobody */
 } muster_core_death;
@@ -148,6 +152,8 @@ typedef struct muster_core_adoption {
     uint64_t epoch; /* 0: none */
     int32_t member_count;
     muster_member *members;
+    muster_restore restore;
+    int32_t *restore_slots;
     bool revoked;
     int64_t since_ns;
 } muster_core_adoption;
@@ -163,7 +169,8 @@ struct muster_core {
     muster_core_state state;
     muster_core_slot *slots; /* policy.slot_count of them */
 
-    uint64_t epoch; /* the last one agreed; the highest number used */
+    uint64_t epoch;       /* the last one agreed; the highest number used, as far as we know */
+    uint64_t epoch_floor; /* one that a launcher has heard of: later ones are above it, too */
     uint32_t kind;
     int32_t member_count;
     muster_member *members; /* of epoch, by rank */
@@ -200,6 +207,8 @@ struct muster_core {
     /* The turn. */
     bool started; /* the first turn is past */
     bool restored;
+    bool returned; /* to a job that runs: from the journal, or from what its ranks said */
+    int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
@@ -308,6 +317,9 @@ void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slo
 
 /* replacement.c */
 void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+/* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
+ * have the same incarnation. */
+void muster_core_replacement_forgo(muster_core_slot *slot);
 void muster_core_replacement_died(muster_core *core, muster_core_slot *slot, uint32_t incarnation,
                                   int32_t wait_status);
 void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, const char *format,
@@ -316,7 +328,9 @@ void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, c
 /* restore_point.c: fills core->restore and core->restore_slots from the survivors' holdings. */
 void muster_core_restore_point_choose(muster_core *core);
 void muster_core_restore_point_clear(muster_core *core);
-void muster_core_past_add(muster_core *core);
+void muster_core_past_add(muster_core *core); /* the current membership */
+void muster_core_past_add_slots(muster_core *core, uint64_t epoch, const int32_t *slots,
+                                int32_t slot_count);
 void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t epoch,
                            uint64_t step);
 /* As a heartbeat tells it: without the epoch. */

@@ -89,6 +89,10 @@ static void command_launcher(scenario_play *play, char **words, int count)
     message.u.launcher_join.slot_count = launcher->slot_count;
     message.u.launcher_join.spare_count = launcher->spare_count;
     message.u.launcher_join.policy = play->policy;
+    const char *epoch = word_after(words, count, "epoch"); /* that it has heard of */
+    if (epoch) {
+        launcher->epoch = strtoull(epoch, NULL, 10);
+    }
     play_say(play, launcher, &message);
 }
 

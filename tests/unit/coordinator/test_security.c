@@ -264,6 +264,43 @@ static void a_slot_cannot_be_stolen(void **state)
     stage_peer_close(&launcher);
 }
 
+static void a_restart_is_no_moment_to_steal_a_slot(void **state)
+{
+    secured *of = *state;
+    stage_peer launcher = open_as(of, &of->train);
+    stage_peer rank = open_as(of, &of->train);
+    muster_message message = stage_launcher_join("train", 1);
+    stage_peer_send(&launcher, &message);
+    message = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
+    message = stage_rank_join("train", 0, 1);
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_AGREED);
+    uint64_t epoch = message.epoch;
+    muster_message_clean_up(&message);
+    muster_coordinator_stop(of->on.coordinator);
+    of->on.coordinator = NULL;
+    assert_int_equal(stage_start(&of->on, NULL), MUSTER_OK);
+    stage_peer thief = open_as(of, &of->other);
+    message = stage_rank_join("train", 0, 1);
+    message.epoch = epoch;
+    message.u.join.rejoin = true;
+    stage_peer_send(&thief, &message);
+    message = stage_peer_await(&thief, MUSTER_MESSAGE_REFUSED);
+    assert_int_equal(message.u.refused.status, MUSTER_ERR_SLOT_TAKEN);
+    message = stage_launcher_join("train", 1);
+    stage_peer_send(&thief, &message);
+    message = stage_peer_await(&thief, MUSTER_MESSAGE_REFUSED);
+    message = stage_rank_join("train", 0, 1);
+    message.epoch = epoch;
+    message.u.join.rejoin = true;
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_WELCOME);
+    assert_int_equal(count_now(of, stolen_slots), 2);
+    stage_peer_close(&thief);
+    stage_peer_close(&rank);
+    stage_peer_close(&launcher);
+}
+
 static void a_replayed_message_is_refused(void **state)
 {
     secured *of = *state;
@@ -384,6 +421,7 @@ int main(void)
         SECURED(a_plain_connection_is_refused),
         SECURED(a_wrong_key_is_refused),
         SECURED(a_slot_cannot_be_stolen),
+        SECURED(a_restart_is_no_moment_to_steal_a_slot),
         SECURED(a_replayed_message_is_refused),
         SECURED(another_job_is_refused),
         SECURED(a_key_that_was_taken_out_is_refused_without_a_restart),
