@@ -17,6 +17,8 @@ _Static_assert(MUSTER_DEVICE_OFFER_ID_BYTES == MUSTER_DEVICE_ID_BYTES, "an id fi
 
 /* How often a round that is not complete looks for a revoke and its deadline. */
 #define LOOK_NS INT64_C(10000000)
+/* How long, in graces of a verdict, a rank may be inside the native library after others have come out. */
+#define STRAGGLE_GRACES 5
 
 /* One rank's work on one connection. */
 typedef struct connecting {
@@ -28,6 +30,8 @@ typedef struct connecting {
     muster_device_offer offer; /* what this rank says next */
     const void *offers;        /* what all have said, of the last round */
     muster_device_plan plan;
+    int64_t
+        others_ended_ns; /* since when somebody's work for this stage has ended; 0: nobody's has */
 } connecting;
 
 static bool cancelled(const connecting *self)
@@ -136,8 +140,27 @@ static bool could_shrink(const connecting *self)
     return count > 0;
 }
 
-static muster_device_connect_options connect_options(const connecting *self)
+/* While this rank is inside the native library: a revoke, or that it waits for somebody who has given up
+ * already, and said so in the round that follows. Nobody can end well long before the last one does. */
+static bool in_vain(void *context)
 {
+    connecting *self = context;
+    muster_comm *comm = self->comm;
+    if (cancelled(self))
+        return true;
+    comm->job->table->round_missing(comm->transport, comm->round + 1, &comm->missing);
+    if (muster_rank_set_count(&comm->missing) == comm->size)
+        return false;
+    int64_t now_ns = muster_clock_now_ns();
+    if (self->others_ended_ns == 0)
+        self->others_ended_ns = now_ns;
+    return now_ns - self->others_ended_ns >
+           STRAGGLE_GRACES * comm->job->policy.deadlines.verdict_grace_ns;
+}
+
+static muster_device_connect_options connect_options(connecting *self)
+{
+    self->others_ended_ns = 0;
     const muster_comm *comm = self->comm;
     /* The last tenth is for the round that says what came of it. */
     int64_t now_ns = muster_clock_now_ns();
@@ -148,8 +171,8 @@ static muster_device_connect_options connect_options(const connecting *self)
         .own_rank = comm->rank,
         .rank_count = comm->size,
         .deadline_ns = now_ns + (left_ns > 0 ? left_ns / 10 * 9 : 0),
-        .cancelled = self->options->cancelled,
-        .context = self->options->context,
+        .cancelled = in_vain,
+        .context = self,
     };
 }
 
@@ -168,15 +191,19 @@ static muster_status forget_parent(connecting *self, muster_error *error)
 
 /* The round in which all learn what came of each one's work on `made`. Keeps it where all have done it. */
 static muster_status confirm(connecting *self, muster_device_stage stage, muster_status own,
-                             const muster_error *own_error, muster_device_comm *made,
-                             muster_error *error)
+                             muster_error *own_error, muster_device_comm *made, muster_error *error)
 {
     muster_status status = own;
-    if (own == MUSTER_ERR_RANK_LOST) {
+    if (own == MUSTER_ERR_RANK_LOST && cancelled(self)) {
         say_lost(self, error); /* a revoke: the others hear it as well */
     } else {
+        self->offer.gave_up = own == MUSTER_ERR_RANK_LOST;
+        if (own == MUSTER_ERR_RANK_LOST)
+            own = muster_error_set(own_error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_TIMEOUT, 0, 0,
+                                   "the others had ended without this rank");
         tell(self, own, own_error);
         status = exchange(self, stage, error);
+        self->offer.gave_up = 0;
     }
     if (status == MUSTER_OK) {
         self->comm->device.live = made;
