@@ -318,16 +318,17 @@ muster_status muster_agent_await_agreed(muster_agent *agent, uint64_t after_epoc
                                         muster_error *error)
 {
     pthread_mutex_lock(&agent->mutex);
-    muster_status status = muster_protocol_agreed(&agent->protocol, after_epoch);
-    while (status == MUSTER_ERR_TIMEOUT && agent_await_change(agent, deadline_ns)) {
-        status = muster_protocol_agreed(&agent->protocol, after_epoch);
+    muster_status status = MUSTER_OK;
+    bool over = muster_protocol_agreed(&agent->protocol, after_epoch, &status);
+    while (!over && agent_await_change(agent, deadline_ns)) {
+        over = muster_protocol_agreed(&agent->protocol, after_epoch, &status);
     }
-    if (status == MUSTER_OK) {
-        status = agent_copy_membership(agent, membership, error);
-    } else if (muster_protocol_standing(&agent->protocol) != MUSTER_OK) {
-        status = agent_standing_error(agent, error);
-    } else {
+    if (!over) {
         status = agent_wait_failed(agent, "the next epoch was agreed", after_epoch + 1, error);
+    } else if (status == MUSTER_OK) {
+        status = agent_copy_membership(agent, membership, error);
+    } else {
+        status = agent_standing_error(agent, error);
     }
     pthread_mutex_unlock(&agent->mutex);
     return status;
@@ -350,25 +351,24 @@ muster_status muster_agent_await_established(muster_agent *agent, uint64_t epoch
 {
     muster_protocol *protocol = &agent->protocol;
     pthread_mutex_lock(&agent->mutex);
-    muster_status status = muster_protocol_established(protocol, epoch);
-    if (status == MUSTER_ERR_TIMEOUT && !muster_protocol_connected(protocol, epoch)) {
-        status = MUSTER_ERR_NO_MEMORY;
-    }
+    muster_status status = MUSTER_OK;
+    bool over = muster_protocol_established(protocol, epoch, &status);
+    bool said = over || muster_protocol_connected(protocol, epoch);
     muster_agent_nudge(agent);
-    while (status == MUSTER_ERR_TIMEOUT && agent_await_change(agent, deadline_ns)) {
-        status = muster_protocol_established(protocol, epoch);
+    while (said && !over && agent_await_change(agent, deadline_ns)) {
+        over = muster_protocol_established(protocol, epoch, &status);
     }
-    if (status == MUSTER_OK) {
-        muster_error_set_ok(error);
+    if (!said) {
+        status = muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                                  "memory ran out for a message to the coordinator");
+    } else if (!over) {
+        status = agent_wait_failed(agent, "every rank was connected", epoch, error);
     } else if (muster_protocol_standing(protocol) != MUSTER_OK) {
         status = agent_standing_error(agent, error);
     } else if (status == MUSTER_ERR_RANK_LOST) {
         status = agent_lost_while_connecting(agent, epoch, error);
-    } else if (status == MUSTER_ERR_NO_MEMORY) {
-        muster_error_set(error, status, MUSTER_FIELD_NONE, 0, 0,
-                         "memory ran out for a message to the coordinator");
     } else {
-        status = agent_wait_failed(agent, "every rank was connected", epoch, error);
+        muster_error_set_ok(error);
     }
     pthread_mutex_unlock(&agent->mutex);
     return status;

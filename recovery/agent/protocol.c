@@ -53,23 +53,30 @@ muster_status muster_protocol_standing(const muster_protocol *protocol)
     return (muster_status)atomic_load(&protocol->standing);
 }
 
-muster_status muster_protocol_agreed(const muster_protocol *protocol, uint64_t after_epoch)
+static bool protocol_out(const muster_protocol *protocol, muster_status *status)
 {
-    if (muster_protocol_standing(protocol) != MUSTER_OK) {
-        return protocol->ending;
-    }
-    return atomic_load(&protocol->epoch) > after_epoch ? MUSTER_OK : MUSTER_ERR_TIMEOUT;
+    bool out = muster_protocol_standing(protocol) != MUSTER_OK;
+    *status = out ? protocol->ending : MUSTER_OK;
+    return out;
 }
 
-muster_status muster_protocol_established(const muster_protocol *protocol, uint64_t epoch)
+bool muster_protocol_agreed(const muster_protocol *protocol, uint64_t after_epoch,
+                            muster_status *status)
 {
-    if (muster_protocol_standing(protocol) != MUSTER_OK) {
-        return protocol->ending;
+    return protocol_out(protocol, status) || atomic_load(&protocol->epoch) > after_epoch;
+}
+
+bool muster_protocol_established(const muster_protocol *protocol, uint64_t epoch,
+                                 muster_status *status)
+{
+    if (protocol_out(protocol, status)) {
+        return true;
     }
     if (muster_protocol_revoked(protocol, epoch)) {
-        return MUSTER_ERR_RANK_LOST;
+        *status = MUSTER_ERR_RANK_LOST;
+        return true;
     }
-    return protocol->established_epoch >= epoch ? MUSTER_OK : MUSTER_ERR_TIMEOUT;
+    return protocol->established_epoch >= epoch;
 }
 
 void muster_protocol_quiet(muster_protocol *protocol, uint64_t epoch, uint64_t released_ns,

@@ -73,11 +73,13 @@ muster_status muster_protocol_standing(const muster_protocol *protocol);
 
 /* ---- what the working thread waits for: protocol.c ---- */
 
-/* An AGREED of an epoch greater than after_epoch. MUSTER_ERR_TIMEOUT: not yet; else the wait is over:
+/* An AGREED of an epoch greater than after_epoch. True when the wait for it is over: *status is
  * MUSTER_OK, or why this rank takes part no more. */
-muster_status muster_protocol_agreed(const muster_protocol *protocol, uint64_t after_epoch);
+bool muster_protocol_agreed(const muster_protocol *protocol, uint64_t after_epoch,
+                            muster_status *status);
 /* The same for ESTABLISHED; MUSTER_ERR_RANK_LOST: epoch was revoked before. */
-muster_status muster_protocol_established(const muster_protocol *protocol, uint64_t epoch);
+bool muster_protocol_established(const muster_protocol *protocol, uint64_t epoch,
+                                 muster_status *status);
 
 /* ---- what the working thread says: protocol.c ---- */
 

@@ -49,6 +49,8 @@ static void protocol_say_join(muster_protocol *protocol, muster_protocol_turn *t
             join.u.join.revoked = muster_protocol_revoked(protocol, join.epoch);
             join.u.join.member_count = protocol->agreed.u.agreed.member_count;
             join.u.join.members = protocol->agreed.u.agreed.members; /* borrowed for the send */
+            join.u.join.restore = protocol->agreed.u.agreed.restore;
+            join.u.join.restore_slots = protocol->agreed.u.agreed.restore_slots; /* likewise */
         }
         if (!protocol_send(protocol, turn, &join)) {
             return;

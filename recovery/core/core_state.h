@@ -9,6 +9,7 @@
  *   rejoin.c       ranks that come back, to a coordinator that may know less than they do
  *   detector.c     silence, lost connections
  *   accusation.c   batches in which others wait past their deadline
+ *   cut.c          members that live but cannot reach each other
  *   verdict.c      fencing, revoking
  *   rebuild.c      quiet, gone, agreed, connected
  *   replacement.c  who fills a lost slot
@@ -46,6 +47,8 @@ typedef struct muster_core_process {
     bool suspected;
     bool connection_lost;
     int64_t connection_lost_ns;
+    bool exited; /* its launcher saw it end well; its LEAVE may be on the way */
+    int64_t exited_ns;
 
     muster_activity activity; /* of its last heartbeat */
     int64_t activity_ns;      /* when that came; 0: none came */
@@ -91,12 +94,15 @@ typedef struct muster_core_slot {
     bool started; /* a launcher said STARTED for started_incarnation */
     uint32_t started_incarnation;
     int32_t deaths_without_commit;
+    bool cut_off; /* of the side that goes; during one turn of cut.c */
 } muster_core_slot;
 
 typedef struct muster_core_death {
     muster_death death; /* proven_gone: as known by now */
     uint64_t epoch;     /* in which it was lost */
     int32_t process_id;
+    bool from_spare;
+    uint64_t host;
     int64_t verdict_ns;
     bool abandoned; /* not proven gone in time, or by nobody */
 } muster_core_death;
@@ -124,6 +130,14 @@ typedef struct muster_core_accusation {
     int32_t idle_in_row; /* heartbeats since then, one after the other, in which it did not wait */
 } muster_core_accusation;
 
+/* A member of the current epoch cannot reach another one, it says. */
+typedef struct muster_core_cut {
+    int32_t accuser;
+    int32_t accused;
+    int64_t since_ns;
+    int64_t said_ns; /* last */
+} muster_core_cut;
+
 /* Membership of a past epoch, as long as somebody may hold a state of it. */
 typedef struct muster_core_past {
     uint64_t epoch;
@@ -138,6 +152,8 @@ typedef struct muster_core_adoption {
     uint64_t epoch; /* 0: none */
     int32_t member_count;
     muster_member *members;
+    muster_restore restore;
+    int32_t *restore_slots;
     bool revoked;
     int64_t since_ns;
 } muster_core_adoption;
@@ -153,7 +169,8 @@ struct muster_core {
     muster_core_state state;
     muster_core_slot *slots; /* policy.slot_count of them */
 
-    uint64_t epoch; /* the last one agreed; the highest number used */
+    uint64_t epoch;       /* the last one agreed; the highest number used, as far as we know */
+    uint64_t epoch_floor; /* one that a launcher has heard of: later ones are above it, too */
     uint32_t kind;
     int32_t member_count;
     muster_member *members; /* of epoch, by rank */
@@ -166,6 +183,8 @@ struct muster_core {
     size_t death_count, death_capacity;
     muster_core_accusation *accusations;
     size_t accusation_count, accusation_capacity;
+    muster_core_cut *cuts;
+    size_t cut_count, cut_capacity;
     muster_core_process *spares;
     size_t spare_count, spare_capacity;
     muster_core_launcher *launchers;
@@ -188,6 +207,8 @@ struct muster_core {
     /* The turn. */
     bool started; /* the first turn is past */
     bool restored;
+    bool returned; /* to a job that runs: from the journal, or from what its ranks said */
+    int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
@@ -269,6 +290,12 @@ void muster_core_accusation_turn(muster_core *core);
 void muster_core_activity_update(muster_core *core, muster_core_slot *slot,
                                  const muster_activity *activity);
 
+/* cut.c */
+/* True when nobody has said so of the accused before, in this epoch. */
+bool muster_core_cut_add(muster_core *core, const muster_core_slot *accuser,
+                         const muster_core_slot *accused);
+void muster_core_cut_turn(muster_core *core);
+
 /* verdict.c */
 void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_evidence evidence,
                               int32_t wait_status);
@@ -290,6 +317,9 @@ void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slo
 
 /* replacement.c */
 void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+/* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
+ * have the same incarnation. */
+void muster_core_replacement_forgo(muster_core_slot *slot);
 void muster_core_replacement_died(muster_core *core, muster_core_slot *slot, uint32_t incarnation,
                                   int32_t wait_status);
 void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, const char *format,
@@ -298,7 +328,9 @@ void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, c
 /* restore_point.c: fills core->restore and core->restore_slots from the survivors' holdings. */
 void muster_core_restore_point_choose(muster_core *core);
 void muster_core_restore_point_clear(muster_core *core);
-void muster_core_past_add(muster_core *core);
+void muster_core_past_add(muster_core *core); /* the current membership */
+void muster_core_past_add_slots(muster_core *core, uint64_t epoch, const int32_t *slots,
+                                int32_t slot_count);
 void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t epoch,
                            uint64_t step);
 /* As a heartbeat tells it: without the epoch. */

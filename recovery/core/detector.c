@@ -64,6 +64,7 @@ void muster_core_detector_pause(muster_core *core)
         process->heard_ns = core->now_ns;
         process->connection_lost_ns = core->now_ns;
         process->left_ns += paused_ns;
+        process->exited_ns = core->now_ns;
         process->wait_seen_ns += paused_ns;
         core->slots[i].start_deadline_ns += paused_ns;
     }
@@ -81,10 +82,15 @@ void muster_core_detector_pause(muster_core *core)
     for (size_t i = 0; i < core->accusation_count; i++) {
         core->accusations[i].at_ns += paused_ns;
     }
+    for (size_t i = 0; i < core->cut_count; i++) {
+        core->cuts[i].since_ns += paused_ns;
+        core->cuts[i].said_ns += paused_ns;
+    }
     core->forming_since_ns += paused_ns;
     core->revoked_since_ns += paused_ns;
     core->connecting_since_ns += paused_ns;
     core->adoption.since_ns += paused_ns;
+    core->returned_ns += paused_ns;
     core->changed = true;
 }
 
@@ -92,6 +98,12 @@ static void detector_watch_slot(muster_core *core, muster_core_slot *slot)
 {
     const muster_deadlines *deadlines = &core->policy.deadlines;
     muster_core_process *process = &slot->process;
+    if (process->exited) {
+        if (muster_core_passed(core, process->exited_ns, deadlines->heartbeat_ns)) {
+            muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_EXITED, 0);
+        }
+        return;
+    }
     if (process->connection_lost &&
         muster_core_passed(core, process->connection_lost_ns, deadlines->reconnect_ns)) {
         muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_CONNECTION_LOST, -1);

@@ -103,12 +103,16 @@ void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
     slot->process.left = true;
     slot->process.left_ns = core->now_ns;
     core->someone_left = true;
+    core->persist_due = true;
 }
 
 void muster_core_ending_leave(muster_core *core, muster_connection connection,
                               muster_core_slot *slot)
 {
     muster_core_process *process = &slot->process;
+    if (!process->left) {
+        muster_core_persist(core); /* a leave that was answered is never taken for a death */
+    }
     muster_message *goodbye = muster_core_send(core, connection, MUSTER_MESSAGE_GOODBYE);
     goodbye->slot = slot->slot;
     goodbye->incarnation = process->incarnation;
@@ -233,7 +237,7 @@ void muster_core_ending_answer(muster_core *core, muster_connection connection,
                 muster_core_send(core, connection, MUSTER_MESSAGE_CALLS_DIFFER);
             differ->slot = message->slot;
             differ->incarnation = message->incarnation;
-        } else if (core->ended_status != MUSTER_OK) {
+        } else { /* where everybody left, it is a spare that waits for a slot */
             ending_say(core, connection, message->slot, message->incarnation, status);
         }
         return;

@@ -201,6 +201,9 @@ void muster_core_join(muster_core *core, muster_connection connection,
     }
     uint32_t incarnation = message->incarnation;
     if (incarnation == UINT32_MAX) {
+        if (muster_core_launcher_of(core, slot->slot)) {
+            muster_core_replacement_forgo(slot);
+        }
         incarnation = slot->fence;
     }
     muster_core_process process = join_process(core, connection, message, incarnation);

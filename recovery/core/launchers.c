@@ -166,9 +166,10 @@ static void launcher_tell(muster_core *core, const muster_core_launcher *launche
     }
     for (size_t i = 0; i < core->death_count; i++) {
         const muster_core_death *death = &core->deaths[i];
-        if (!death->death.proven_gone && launcher_owns(launcher, death->death.slot)) {
+        if (!death->death.proven_gone &&
+            launcher_may_have(launcher, death->death.slot, death->from_spare, death->host)) {
             muster_core_launcher_kill(core, death->death.slot, death->death.incarnation,
-                                      death->process_id, false, launcher->host);
+                                      death->process_id, death->from_spare, death->host);
         }
     }
     for (int32_t i = 0; i < launcher->slot_count; i++) {
@@ -241,6 +242,10 @@ static void launcher_join(muster_core *core, muster_connection connection,
         .heard_ns = core->now_ns,
     };
     core->changed = true;
+    if (message->epoch > core->epoch_floor) {
+        core->epoch_floor = message->epoch;
+        core->persist_due = true;
+    }
     muster_message *welcome = muster_core_send(core, connection, MUSTER_MESSAGE_LAUNCHER_WELCOME);
     welcome->u.welcome.policy = core->policy;
     launcher_tell(core, launcher);
@@ -297,9 +302,19 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
             muster_core_ending_left(core, slot);
             return;
         }
+        if (slot->process.exited) {
+            return; /* said again */
+        }
         muster_core_note(core, MUSTER_NOTE_EVIDENCE, slot->slot, message->incarnation,
                          MUSTER_EVIDENCE_EXITED, wait_status, "the launcher saw process %d exit",
                          message->u.process.process_id);
+        if (wait_status == 0) {
+            /* Two connections have no common order: its LEAVE may be just behind. */
+            slot->process.exited = true;
+            slot->process.exited_ns = core->now_ns;
+            core->changed = true;
+            return;
+        }
         muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_EXITED, wait_status);
         return;
     }

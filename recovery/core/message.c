@@ -73,6 +73,7 @@ void muster_message_clean_up(muster_message *message)
     switch (message->type) {
     case MUSTER_MESSAGE_JOIN:
         free(message->u.join.members);
+        free(message->u.join.restore_slots);
         break;
     case MUSTER_MESSAGE_QUIET:
         free(message->u.quiet.holdings);
@@ -114,7 +115,17 @@ bool muster_message_copy(muster_message *copy, const muster_message *message)
     *copy = *message;
     switch (message->type) {
     case MUSTER_MESSAGE_JOIN:
+        copy->u.join.restore_slots = NULL;
         complete = MESSAGE_OWN(copy->u.join.members, copy->u.join.member_count);
+        if (complete) {
+            int32_t *slots = message->u.join.restore_slots;
+            complete = MESSAGE_OWN(slots, copy->u.join.restore.slot_count);
+            if (complete) {
+                copy->u.join.restore_slots = slots;
+            } else {
+                free(copy->u.join.members);
+            }
+        }
         break;
     case MUSTER_MESSAGE_QUIET:
         complete = MESSAGE_OWN(copy->u.quiet.holdings, copy->u.quiet.holding_count);

@@ -207,6 +207,8 @@ typedef struct muster_message {
             bool revoked;         /* it knows its epoch to be revoked */
             int32_t member_count; /* members of its epoch, where it rejoins */
             muster_member *members;
+            muster_restore restore; /* as in its epoch's AGREED: where the step states are from */
+            int32_t *restore_slots;
         } join;
         struct {
             muster_activity activity;

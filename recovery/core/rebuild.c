@@ -130,9 +130,11 @@ static void rebuild_agree(muster_core *core)
     muster_core_restore_point_clear(core);
     if (core->epoch > 0) {
         muster_core_restore_point_choose(core);
+    } else if (core->epoch_floor > 0) {
+        core->restore.state_lost = true; /* it ran before; nobody is left who knows how far */
     }
     core->kind = rebuild_kind(core);
-    core->epoch++;
+    core->epoch = 1 + (core->epoch > core->epoch_floor ? core->epoch : core->epoch_floor);
     free(core->members);
     core->member_count = 0;
     core->members =
@@ -249,6 +251,16 @@ static void rebuild_turn_forming(muster_core *core)
     }
 }
 
+/* Nobody is there who could prove it gone. A coordinator that has just come back waits for its
+ * launchers before it says so. */
+static bool rebuild_nobody_proves(muster_core *core, const muster_core_death *death)
+{
+    return !muster_core_launcher_can_prove(core, death->death.slot, death->from_spare,
+                                           death->host) &&
+           (!core->returned ||
+            muster_core_passed(core, core->returned_ns, core->policy.deadlines.reconnect_ns));
+}
+
 /* True when every lost process is proven gone or abandoned. */
 static bool rebuild_all_gone(muster_core *core)
 {
@@ -258,7 +270,15 @@ static bool rebuild_all_gone(muster_core *core)
         if (death->death.proven_gone || death->abandoned) {
             continue;
         }
-        if (muster_core_passed(core, death->verdict_ns, core->policy.deadlines.gone_ns)) {
+        if (rebuild_nobody_proves(core, death)) {
+            death->abandoned = true;
+            core->persist_due = true;
+            muster_core_note(core, MUSTER_NOTE_ABANDONED, death->death.slot,
+                             death->death.incarnation, death->death.evidence, 0,
+                             "no launcher can prove process %d gone; what it could still write is "
+                             "abandoned",
+                             death->process_id);
+        } else if (muster_core_passed(core, death->verdict_ns, core->policy.deadlines.gone_ns)) {
             death->abandoned = true;
             core->persist_due = true;
             muster_core_note(core, MUSTER_NOTE_ABANDONED, death->death.slot,
@@ -320,6 +340,7 @@ static void rebuild_turn_connecting(muster_core *core)
     }
     if (all) {
         core->death_count = 0;
+        core->cut_count = 0;
         muster_core_state_move(core, MUSTER_CORE_RUNNING);
         muster_core_note(core, MUSTER_NOTE_ESTABLISHED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
                          core->member_count, "epoch %llu is established",

@@ -37,6 +37,7 @@ bool muster_core_term_meet(muster_core *core, uint64_t term)
 static void adoption_clear(muster_core_adoption *adoption)
 {
     free(adoption->members);
+    free(adoption->restore_slots);
     memset(adoption, 0, sizeof *adoption);
 }
 
@@ -52,10 +53,30 @@ static void adoption_report(muster_core *core, const muster_message *message)
             muster_core_memory(calloc((size_t)adoption->member_count, sizeof *adoption->members));
         memcpy(adoption->members, message->u.join.members,
                (size_t)adoption->member_count * sizeof *adoption->members);
+        adoption->restore = message->u.join.restore;
+        adoption->restore_slots = muster_core_memory(
+            calloc((size_t)adoption->restore.slot_count + 1, sizeof *adoption->restore_slots));
+        if (adoption->restore.slot_count > 0) {
+            memcpy(adoption->restore_slots, message->u.join.restore_slots,
+                   (size_t)adoption->restore.slot_count * sizeof *adoption->restore_slots);
+        }
     }
     if (message->epoch == adoption->epoch) {
         adoption->revoked = adoption->revoked || message->u.join.revoked;
     }
+}
+
+static bool adoption_restore_plausible(const muster_core *core, const muster_message *message)
+{
+    int32_t last = -1;
+    for (int32_t i = 0; i < message->u.join.restore.slot_count; i++) {
+        int32_t slot = message->u.join.restore_slots[i];
+        if (slot <= last || slot >= core->policy.slot_count) {
+            return false;
+        }
+        last = slot;
+    }
+    return true;
 }
 
 /* Is each of the report's members a slot of ours, once, ascending, and the sender among them? */
@@ -63,6 +84,9 @@ static bool adoption_plausible(const muster_core *core, const muster_message *me
 {
     bool sender_there = false;
     int32_t last = -1;
+    if (!adoption_restore_plausible(core, message)) {
+        return false;
+    }
     for (int32_t i = 0; i < message->u.join.member_count; i++) {
         const muster_member *member = &message->u.join.members[i];
         if (member->slot <= last || member->slot >= core->policy.slot_count ||
@@ -134,7 +158,16 @@ static void adoption_take(muster_core *core)
     core->member_count = adoption->member_count;
     adoption->members = NULL;
     core->death_count = 0;
+    core->returned = true;
+    core->returned_ns = core->now_ns;
     muster_core_restore_point_clear(core);
+    /* States of the step that the epoch went on from may be the newest that there are. */
+    if (adoption->restore.has_step && adoption->restore.epoch < core->epoch) {
+        muster_core_past_add_slots(core, adoption->restore.epoch, adoption->restore_slots,
+                                   adoption->restore.slot_count);
+    }
+    core->has_committed =
+        core->has_committed || adoption->restore.has_step || adoption->restore.state_lost;
     muster_core_past_add(core);
     bool revoked = adoption->revoked;
     adoption_clear(adoption);
@@ -155,8 +188,14 @@ void muster_core_adoption_turn(muster_core *core)
     if (core->adoption.epoch == 0) {
         return;
     }
+    /* A majority of an old membership may be one that was fenced, and woke up. Where all have come, and
+     * no launcher has heard of a later epoch, nobody is missing who could know better; else those who
+     * do get the time that a lost connection has. */
     int32_t come = adoption_come(core);
-    if (come * 2 > core->adoption.member_count) {
+    bool all = come == core->adoption.member_count && core->adoption.epoch >= core->epoch_floor;
+    if (come * 2 > core->adoption.member_count &&
+        (all ||
+         muster_core_passed(core, core->forming_since_ns, core->policy.deadlines.reconnect_ns))) {
         adoption_take(core);
         return;
     }

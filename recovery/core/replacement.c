@@ -33,12 +33,21 @@ static muster_core_process *replacement_spare(muster_core *core)
     return NULL;
 }
 
+void muster_core_replacement_forgo(muster_core_slot *slot)
+{
+    if (slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED &&
+        slot->start_incarnation >= slot->fence) {
+        slot->fence = slot->start_incarnation + 1;
+    }
+}
+
 static void replacement_assign(muster_core *core, muster_core_slot *slot,
                                muster_core_process *spare)
 {
     muster_core_process process = *spare;
     spare->holdings = NULL;
     muster_core_spare_remove(core, spare);
+    muster_core_replacement_forgo(slot);
     process.incarnation = slot->fence;
     muster_core_members_fill(core, slot, &process);
     muster_core_note(core, MUSTER_NOTE_STARTING, slot->slot, process.incarnation,

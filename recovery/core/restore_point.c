@@ -26,6 +26,17 @@ void muster_core_restore_point_clear(muster_core *core)
 
 void muster_core_past_add(muster_core *core)
 {
+    int32_t *slots = muster_core_memory(calloc((size_t)core->member_count + 1, sizeof *slots));
+    for (int32_t i = 0; i < core->member_count; i++) {
+        slots[i] = core->members[i].slot;
+    }
+    muster_core_past_add_slots(core, core->epoch, slots, core->member_count);
+    free(slots);
+}
+
+void muster_core_past_add_slots(muster_core *core, uint64_t epoch, const int32_t *slots,
+                                int32_t slot_count)
+{
     if (core->past_count == MUSTER_CORE_PASTS_MAX) {
         free(core->pasts[0].slots);
         memmove(&core->pasts[0], &core->pasts[1],
@@ -33,11 +44,11 @@ void muster_core_past_add(muster_core *core)
         core->past_count--;
     }
     muster_core_past *past = &core->pasts[core->past_count++];
-    past->epoch = core->epoch;
-    past->slot_count = core->member_count;
-    past->slots = muster_core_memory(calloc((size_t)core->member_count + 1, sizeof *past->slots));
-    for (int32_t i = 0; i < core->member_count; i++) {
-        past->slots[i] = core->members[i].slot;
+    past->epoch = epoch;
+    past->slot_count = slot_count;
+    past->slots = muster_core_memory(calloc((size_t)slot_count + 1, sizeof *past->slots));
+    if (slot_count > 0) {
+        memcpy(past->slots, slots, (size_t)slot_count * sizeof *past->slots);
     }
 }
 

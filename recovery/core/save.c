@@ -10,7 +10,7 @@
 #include "core/stream_fields.h"
 
 #define SAVE_MAGIC 0x4352534du /* "MSRC" */
-#define SAVE_VERSION 1u
+#define SAVE_VERSION 2u
 /* Ten years: so that no sum with a clock can overflow. */
 #define SAVE_DEADLINE_NS_MAX ((int64_t)10 * 365 * 24 * 3600 * 1000000000)
 
@@ -45,7 +45,7 @@ static void save_deaths(muster_stream *stream, muster_core *core)
 {
     int32_t count = (int32_t)core->death_count;
     if (!muster_stream_array(stream, &count, (void **)&core->deaths, sizeof *core->deaths,
-                             4 * MUSTER_SLOTS_MAX, 30)) {
+                             4 * MUSTER_SLOTS_MAX, 39)) {
         return;
     }
     if (!stream->writing) {
@@ -61,6 +61,8 @@ static void save_deaths(muster_stream *stream, muster_core *core)
         muster_stream_bool(stream, &death->death.proven_gone);
         muster_stream_u64(stream, &death->epoch);
         muster_stream_i32(stream, &death->process_id);
+        muster_stream_bool(stream, &death->from_spare);
+        muster_stream_u64(stream, &death->host);
         muster_stream_bool(stream, &death->abandoned);
     }
 }
@@ -100,6 +102,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
     muster_stream_u32(stream, &ended_status);
     muster_stream_text(stream, core->ended_text, sizeof core->ended_text);
     muster_stream_u64(stream, &core->epoch);
+    muster_stream_u64(stream, &core->epoch_floor);
     muster_stream_u32(stream, &core->kind);
     muster_stream_members(stream, &core->member_count, &core->members);
     muster_stream_bool(stream, &core->restore.has_step);

@@ -65,10 +65,9 @@ static void verdict_remember(muster_core *core, const muster_core_slot *slot,
                       evidence == MUSTER_EVIDENCE_EXITED || evidence == MUSTER_EVIDENCE_LEFT},
         .epoch = core->epoch,
         .process_id = slot->process.process_id,
+        .from_spare = slot->process.from_spare,
+        .host = slot->process.host,
         .verdict_ns = core->now_ns,
-        .abandoned = evidence != MUSTER_EVIDENCE_EXITED && evidence != MUSTER_EVIDENCE_LEFT &&
-                     !muster_core_launcher_can_prove(core, slot->slot, slot->process.from_spare,
-                                                     slot->process.host),
     };
 }
 
@@ -82,6 +81,9 @@ void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_
     uint32_t incarnation = process->incarnation;
     int32_t process_id = process->process_id;
     bool member = slot->member;
+    /* Before anyone hears of it: a coordinator that died after it had told the survivors would come
+     * back, find this rank alive, and take it in again. */
+    muster_core_persist(core);
     muster_core_note(core, MUSTER_NOTE_VERDICT, slot->slot, incarnation, (uint32_t)evidence,
                      wait_status, "slot %d is lost: %s%s (incarnation %u, process %d)", slot->slot,
                      muster_evidence_text(evidence),
@@ -106,13 +108,6 @@ void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_
             snprintf(fenced->u.refused.text, sizeof fenced->u.refused.text,
                      "slot %d, incarnation %u was declared dead: %s", slot->slot, incarnation,
                      muster_evidence_text(evidence));
-        }
-        if (member && core->deaths[core->death_count - 1].abandoned) {
-            muster_core_note(core, MUSTER_NOTE_ABANDONED, slot->slot, incarnation,
-                             (uint32_t)evidence, 0,
-                             "no launcher can prove process %d gone; what it could still write is "
-                             "abandoned",
-                             process_id);
         }
     }
     muster_core_members_empty(slot);
@@ -141,6 +136,7 @@ void muster_core_verdict_revoke(muster_core *core)
     muster_core_state_move(core, MUSTER_CORE_REVOKED);
     core->revoked_since_ns = core->now_ns;
     core->accusation_count = 0;
+    core->cut_count = 0;
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_process *process = &core->slots[i].process;
         free(process->holdings);

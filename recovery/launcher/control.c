@@ -58,6 +58,7 @@ static bool control_send(muster_control *control, muster_message *message)
 {
     message->job = control->job;
     message->term = control->term;
+    message->epoch = control->epoch;
     return control->link.socket != NULL && muster_link_send(&control->link, message) == MUSTER_OK;
 }
 
@@ -137,6 +138,8 @@ bool muster_control_receive(muster_control *control, int64_t now_ns, muster_mess
         }
         if (message->job == control->job && message->term >= control->term) {
             control->term = message->term;
+            if (message->epoch > control->epoch)
+                control->epoch = message->epoch;
             control->heard_ns = now_ns;
             return true;
         }

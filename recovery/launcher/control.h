@@ -11,7 +11,8 @@ typedef struct muster_control {
     muster_link link;
     muster_message join; /* LAUNCHER_JOIN, as it is sent again and again */
     uint64_t job;
-    uint64_t term; /* the highest seen; 0: none yet */
+    uint64_t term;  /* the highest seen; 0: none yet */
+    uint64_t epoch; /* likewise: a coordinator that lost its journal must not use it again */
     bool welcomed;
     int64_t heard_ns;
     int64_t reached_ns;   /* when a message last found a connection */

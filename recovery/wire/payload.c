@@ -48,6 +48,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
         muster_stream_bool(stream, &message->u.join.rejoin);
         muster_stream_bool(stream, &message->u.join.revoked);
         muster_stream_members(stream, &message->u.join.member_count, &message->u.join.members);
+        payload_restore(stream, &message->u.join.restore, &message->u.join.restore_slots);
         return;
     case MUSTER_MESSAGE_HEARTBEAT:
         payload_activity(stream, &message->u.heartbeat.activity);

@@ -80,6 +80,15 @@ void muster_error_prefix(muster_error *error, const char *format, ...)
     error->message[(size_t)written + bytes] = '\0';
 }
 
+void muster_error_copy(muster_error *error, const muster_error *from)
+{
+    if (!is_writable(error))
+        return;
+    const size_t struct_bytes = error->struct_bytes;
+    *error = *from;
+    error->struct_bytes = struct_bytes;
+}
+
 muster_status muster_error_set_ok(muster_error *error)
 {
     if (is_writable(error))

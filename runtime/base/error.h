@@ -24,6 +24,9 @@ muster_status muster_error_set_errno(muster_error *error, int errno_value, const
 void muster_error_prefix(muster_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Fills error with what `from` says. */
+void muster_error_copy(muster_error *error, const muster_error *from);
+
 /* error says success. Returns MUSTER_OK. */
 muster_status muster_error_set_ok(muster_error *error);
 

@@ -10,7 +10,7 @@
 #include <muster/status.h>
 #include <muster/tensor.h>
 
-#define MUSTER_RECORD_WIRE_VERSION 1u
+#define MUSTER_RECORD_WIRE_VERSION 2u
 #define MUSTER_RECORD_BYTES 384
 /* Tensors of one batch that can take the direct way; a batch of more goes through the ring. */
 #define MUSTER_DIRECT_TENSORS_MAX 6
@@ -81,6 +81,8 @@ typedef struct muster_record {
     uint64_t region_mapped_version; /* which exports version of the root this rank has mapped */
     uint64_t region_addresses[MUSTER_DIRECT_TENSORS_MAX]; /* at the root: its contiguous buffers, as
                                                              addresses of its own address space */
+    int32_t memory_kind; /* muster_memory_kind of all tensors of the batch; 0: it has none */
+    int32_t reserved;
 } muster_record;
 
 _Static_assert(sizeof(muster_record) <= MUSTER_RECORD_BYTES,

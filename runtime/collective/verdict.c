@@ -184,6 +184,9 @@ muster_verdict_summary muster_verdict_of(const muster_record *record, int32_t ra
         .root_region_version = 0,
         .least_region_mapped_version = UINT64_MAX,
         .descriptors_rank = MUSTER_RANK_NONE,
+        .memory_kind = record->memory_kind,
+        .memory_kind_rank = record->memory_kind != 0 ? rank : MUSTER_RANK_NONE,
+        .other_memory_kind_rank = MUSTER_RANK_NONE,
     };
     const finding own = check_local(record);
     take_finding(&summary, &own, rank);
@@ -195,6 +198,22 @@ muster_verdict_summary muster_verdict_of(const muster_record *record, int32_t ra
         summary.least_region_mapped_version = record->region_mapped_version;
     }
     return summary;
+}
+
+/* The lowest rank in another kind of memory than the first rank that has any. */
+static void merge_memory_kinds(muster_verdict_summary *left, const muster_verdict_summary *right)
+{
+    if (left->memory_kind == 0) {
+        left->memory_kind = right->memory_kind;
+        left->memory_kind_rank = right->memory_kind_rank;
+        left->other_memory_kind = right->other_memory_kind;
+        left->other_memory_kind_rank = right->other_memory_kind_rank;
+    } else if (left->other_memory_kind_rank < 0 && right->memory_kind != 0) {
+        const bool differs = right->memory_kind != left->memory_kind;
+        left->other_memory_kind = differs ? right->memory_kind : right->other_memory_kind;
+        left->other_memory_kind_rank =
+            differs ? right->memory_kind_rank : right->other_memory_kind_rank;
+    }
 }
 
 /* Appends right to left. Every line is associative by itself: first that is set, sum, or least. */
@@ -220,6 +239,7 @@ static void merge_into(muster_verdict_summary *left, const muster_verdict_summar
             left->reference.descriptors_hash != right->reference.descriptors_hash
                 ? right->first_rank
                 : right->descriptors_rank;
+    merge_memory_kinds(left, right);
     for (int i = 0; i < 2; i++) {
         left->p2p_send_digest[i] += right->p2p_send_digest[i];
         left->p2p_receive_digest[i] += right->p2p_receive_digest[i];
@@ -272,7 +292,13 @@ muster_verdict muster_verdict_finish(const muster_verdict_summary *summary)
     };
     if (verdict.status != MUSTER_OK)
         return verdict;
-    if (summary->descriptors_rank >= 0) {
+    if (summary->other_memory_kind_rank >= 0) {
+        verdict.status = MUSTER_ERR_MEMORY_KIND;
+        verdict.rank = summary->other_memory_kind_rank;
+        verdict.field = MUSTER_FIELD_MEMORY_KIND;
+        verdict.expected = summary->memory_kind;
+        verdict.came = summary->other_memory_kind;
+    } else if (summary->descriptors_rank >= 0) {
         verdict.status = MUSTER_ERR_FEATURE_DIMENSIONS;
         verdict.rank = summary->descriptors_rank;
         verdict.field = MUSTER_FIELD_DESCRIPTORS;

@@ -9,7 +9,8 @@
  * dtype, number of dimensions, feature dimensions, lengths count, lengths (their sum and hash),
  * argument (modifier, step, slot by call), own rows of a broadcast. A call that differs where one side
  * is a scope call (params_*) is MUSTER_ERR_SCOPE, else MUSTER_ERR_CALL.
- * After all ranks, and only where none of them failed: the descriptors hash, the P2P digests, the sum
+ * After all ranks, and only where none of them failed: the kind of memory (a P2P list may be empty and then
+ * has none, so that it is not a field that must be equal), the descriptors hash, the P2P digests, the sum
  * of own rows against the root's capacity. A hash says that two sides differ, not where; so it comes
  * after everything that can be named in one round, and asks for the slow round.
  *
@@ -51,6 +52,10 @@ typedef struct muster_verdict_summary {
     uint64_t least_region_mapped_version; /* over ranks other than the root that have rows */
     int32_t
         descriptors_rank; /* the lowest whose descriptors hash is not the reference's, else -1 */
+    int32_t memory_kind;  /* of the lowest rank that has tensors; 0: none has */
+    int32_t memory_kind_rank;       /* that rank, else -1 */
+    int32_t other_memory_kind_rank; /* the lowest with tensors in the other kind, else -1 */
+    int32_t other_memory_kind;
 } muster_verdict_summary;
 
 /* Summary of one rank's record. */

@@ -20,6 +20,9 @@ static void write_value(char *text, size_t bytes, muster_field field, int64_t va
     case MUSTER_FIELD_DTYPE:
         snprintf(text, bytes, "%s", muster_dtype_text((muster_dtype)value));
         break;
+    case MUSTER_FIELD_MEMORY_KIND:
+        snprintf(text, bytes, "%s", value == MUSTER_MEMORY_DEVICE ? "device" : "host");
+        break;
     case MUSTER_FIELD_CALL:
         snprintf(text, bytes, "%s", muster_call_text((muster_call)value));
         break;
@@ -63,6 +66,10 @@ static const char *what_to_do(muster_status status)
     case MUSTER_ERR_FEATURE_DIMENSIONS:
     case MUSTER_ERR_TENSOR_COUNT:
         return "pass tensors alike in all but their rows";
+    case MUSTER_ERR_MEMORY_KIND:
+        return "pass tensors in one kind of memory, host or device, on all ranks";
+    case MUSTER_ERR_WRONG_DEVICE:
+        return "pass memory of the rank's own device";
     case MUSTER_ERR_CAPACITY:
         return "give the root room for the sum of the lengths";
     case MUSTER_ERR_P2P_MISMATCH:

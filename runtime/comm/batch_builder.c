@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "comm/device_check.h"
 #include "layout/tensor.h"
 
 static void batch_free(muster_batch *batch)
@@ -183,12 +184,15 @@ static muster_batch_tensor *add_tensor(muster_batch *batch, const muster_tensor 
         muster_error_set(&local, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 0,
                          "rows is NULL; pass a tensor, with 0 rows where there are none");
     else
-        muster_tensor_check(rows, false, &local);
+        muster_tensor_check(rows, muster_device_check_allowed(comm), &local);
     if (local.status == MUSTER_OK && rows != NULL && batch->lengths != NULL &&
         rows->dimensions[0] != batch->lengths[comm->rank])
         muster_error_set(&local, MUSTER_ERR_OWN_ROWS, MUSTER_FIELD_OWN_ROWS,
                          batch->lengths[comm->rank], rows->dimensions[0],
                          "the rows of this rank's tensor are not its entry in the lengths");
+    if (local.status == MUSTER_OK && rows != NULL)
+        muster_device_check_tensor(comm, rows, muster_tensor_bytes(rows), &record->memory_kind,
+                                   &local);
     refuse(batch, &local, index);
     if (local.status != MUSTER_OK || tensor == NULL || rows == NULL)
         return NULL;
@@ -221,6 +225,37 @@ static void add_range(muster_batch *batch, const void *data, size_t bytes, bool 
         refuse_memory(batch);
 }
 
+/* The direct way is the host plane's. */
+static uint64_t find_region(const muster_batch *batch, const void *data, size_t bytes)
+{
+    const muster_job *job = batch->comm->job;
+    if (batch->request->record.memory_kind == MUSTER_MEMORY_DEVICE)
+        return 0;
+    return job->table->memory_find(job->endpoint, data, bytes);
+}
+
+/* That all of the root's memory is of the batch's kind; of root_rows that are otherwise checked. */
+static muster_status check_root_memory(muster_batch *batch, const muster_root_rows *root_rows,
+                                       size_t row_bytes, muster_error *error)
+{
+    const muster_comm *comm = batch->comm;
+    muster_record *record = &batch->request->record;
+    if (root_rows->contiguous != NULL)
+        return muster_device_check_tensor(comm, root_rows->contiguous,
+                                          (size_t)record->total_rows * row_bytes,
+                                          &record->memory_kind, error);
+    for (int32_t rank = 0; rank < comm->size; rank++) {
+        const muster_tensor *chunk = &root_rows->chunks[rank];
+        muster_status status = muster_device_check_tensor(comm, chunk, muster_tensor_bytes(chunk),
+                                                          &record->memory_kind, error);
+        if (status != MUSTER_OK) {
+            muster_error_prefix(error, "chunk %d: ", rank);
+            return status;
+        }
+    }
+    return MUSTER_OK;
+}
+
 /* The root's side of a gather or scatter, and of every rank of an allgatherv. */
 static void add_root_rows(muster_batch *batch, muster_batch_tensor *tensor,
                           const muster_tensor *rows, const muster_root_rows *root_rows,
@@ -232,8 +267,10 @@ static void add_root_rows(muster_batch *batch, muster_batch_tensor *tensor,
     muster_pattern *pattern = &tensor->pattern;
     muster_error local;
     muster_error_init(&local);
-    if (muster_root_rows_check(root_rows, rows, batch->lengths, comm->size, place, false,
-                               &pattern->own_in_place, &local) != MUSTER_OK) {
+    if (muster_root_rows_check(root_rows, rows, batch->lengths, comm->size, place,
+                               muster_device_check_allowed(comm), &pattern->own_in_place,
+                               &local) != MUSTER_OK ||
+        check_root_memory(batch, root_rows, pattern->row_bytes, &local) != MUSTER_OK) {
         refuse(batch, &local, index);
         return;
     }
@@ -244,8 +281,7 @@ static void add_root_rows(muster_batch *batch, muster_batch_tensor *tensor,
         if (record->capacity_rows < 0 || capacity_rows < record->capacity_rows)
             record->capacity_rows = capacity_rows;
         add_range(batch, pattern->contiguous, bytes, written);
-        tensor->root_region_version =
-            comm->job->table->memory_find(comm->job->endpoint, pattern->contiguous, bytes);
+        tensor->root_region_version = find_region(batch, pattern->contiguous, bytes);
         return;
     }
     size_t chunk_bytes = (size_t)comm->size * sizeof(*tensor->chunks);
@@ -296,8 +332,7 @@ void muster_batch_add_broadcast(muster_batch *batch, const muster_tensor *rows)
         return;
     batch->request->record.own_rows = rows->dimensions[0];
     if (comm->rank == batch->root)
-        tensor->root_region_version = comm->job->table->memory_find(comm->job->endpoint, rows->data,
-                                                                    muster_tensor_bytes(rows));
+        tensor->root_region_version = find_region(batch, rows->data, muster_tensor_bytes(rows));
 }
 
 void muster_batch_add_allgatherv(muster_batch *batch, const muster_tensor *rows,
@@ -418,6 +453,12 @@ muster_request *muster_batch_close(muster_batch *batch)
         muster_error_set(&local, MUSTER_ERR_OVERLAP, MUSTER_FIELD_BUFFER, 0, 0,
                          "two buffers of the call overlap");
         refuse(batch, &local, -1);
+    }
+    if (record->memory_kind == MUSTER_MEMORY_DEVICE) {
+        muster_error local;
+        muster_error_init(&local);
+        if (muster_device_check_stream(batch->comm, &local) != MUSTER_OK)
+            refuse(batch, &local, -1);
     }
     offer_direct_way(batch);
     request->context = batch;

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "comm/flight.h"
 #include "comm/progress_thread.h"
 #include "comm/refusal.h"
 
@@ -25,6 +26,7 @@ muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, 
     (*comm)->id = id;
     (*comm)->timeout_ns = job->policy.deadlines.batch_ns;
     (*comm)->failed = MUSTER_ERR_COMM_FAILED; /* until it is connected */
+    muster_error_init(&(*comm)->device.fault);
     muster_progress_thread_pause(job->progress);
     pthread_mutex_lock(&job->comms_lock);
     (*comm)->next = job->comms;
@@ -34,12 +36,14 @@ muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, 
     return MUSTER_OK;
 }
 
-/* Fails what is queued and lets go of the transport; the agent thread may be waking it meanwhile. */
-static void disconnect(muster_comm *comm, muster_status status)
+/* Fails what is queued and lets go of the device and the transport; the agent thread may be waking it
+ * meanwhile. keep: the device side may be kept for a shrink. */
+static muster_status disconnect(muster_comm *comm, muster_status status, bool keep)
 {
     muster_job *job = comm->job;
     pthread_mutex_lock(&comm->lock);
     muster_comm_fail(comm, status);
+    muster_status closed = muster_device_side_close(comm, keep);
     pthread_mutex_lock(&job->comms_lock);
     muster_transport *transport = comm->transport;
     comm->transport = NULL;
@@ -47,6 +51,7 @@ static void disconnect(muster_comm *comm, muster_status status)
     pthread_mutex_unlock(&comm->lock);
     if (transport != NULL)
         job->table->close(transport);
+    return closed;
 }
 
 void muster_comm_delete(muster_comm *comm)
@@ -54,7 +59,9 @@ void muster_comm_delete(muster_comm *comm)
     if (comm == NULL)
         return;
     muster_job *job = comm->job;
-    disconnect(comm, MUSTER_ERR_LEFT);
+    (void)muster_device_side_end_bracket(comm);
+    (void)disconnect(comm, MUSTER_ERR_LEFT, false);
+    muster_flight_clean_up(comm);
     muster_progress_thread_pause(job->progress);
     pthread_mutex_lock(&job->comms_lock);
     for (muster_comm **link = &job->comms; *link != NULL; link = &(*link)->next)
@@ -76,11 +83,40 @@ void muster_comm_delete(muster_comm *comm)
     free(comm);
 }
 
-void muster_job_close_transports(muster_job *job, muster_status status)
+bool muster_job_keeps_devices(const muster_job *job)
+{
+    return job->policy.on_loss == MUSTER_ON_LOSS_SHRINK;
+}
+
+/* True where a device may still touch a buffer of this rank: something is in the air. */
+static bool any_flight(muster_job *job)
+{
+    bool any = false;
+    for (muster_comm *comm = job->comms; comm != NULL && !any; comm = comm->next) {
+        pthread_mutex_lock(&comm->lock);
+        (void)muster_flight_progress(comm); /* what is complete need not be aborted */
+        any = muster_flight_polls(comm) || comm->device.stale != NULL;
+        pthread_mutex_unlock(&comm->lock);
+    }
+    return any;
+}
+
+muster_status muster_job_close_transports(muster_job *job, muster_status status)
 {
     /* Only this thread adds or removes communicators, so the list may be walked without its lock. */
     for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next)
-        disconnect(comm, status);
+        (void)muster_device_side_end_bracket(comm);
+    /* Who leaves a healthy job takes its leave of the device in peace; else nobody may be waited for. */
+    bool leaving = status == MUSTER_ERR_LEFT;
+    bool keep = !leaving && muster_job_keeps_devices(job);
+    muster_status closed = MUSTER_OK;
+    if (!leaving || any_flight(job))
+        closed = muster_device_plane_abort(&job->device, keep, NULL);
+    for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next) {
+        muster_status one = disconnect(comm, status, keep && comm->is_world);
+        closed = closed == MUSTER_OK ? one : closed;
+    }
+    return closed;
 }
 
 typedef struct connect_watch {
@@ -137,6 +173,7 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
         free(copies);
         return status;
     }
+    pthread_mutex_lock(&comm->lock);
     free(comm->members);
     comm->members = copies;
     comm->epoch = epoch;
@@ -147,10 +184,20 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
     comm->round = 0;
     comm->innermost_scope = NULL;
     comm->open_scopes = 0;
-    pthread_mutex_lock(&comm->lock);
+    muster_error_init(&comm->device.fault);
     pthread_mutex_lock(&job->comms_lock);
     comm->transport = transport;
     pthread_mutex_unlock(&job->comms_lock);
+    pthread_mutex_unlock(&comm->lock);
+    /* Still marked as failed, so that nobody calls; but a revoke wakes it from here on. */
+    if (comm->is_world)
+        muster_device_plane_enter(&job->device, epoch);
+    muster_device_side_options device_options = {
+        .deadline_ns = deadline_ns, .cancelled = connect_cancelled, .context = &watch};
+    status = muster_device_side_connect(comm, &device_options, error);
+    if (status != MUSTER_OK)
+        return status;
+    pthread_mutex_lock(&comm->lock);
     comm->failed = MUSTER_OK;
     pthread_mutex_unlock(&comm->lock);
     return MUSTER_OK;
@@ -255,12 +302,14 @@ muster_status muster_comm_free(muster_comm *comm)
         return MUSTER_ERR_FORKED;
     if (comm->is_world)
         return MUSTER_ERR_INVALID_ARGUMENT;
+    if (comm->device.borrowed)
+        return MUSTER_ERR_BORROWED;
     pthread_mutex_lock(&comm->lock);
     /* A revoked communicator's requests fail here rather than hold the handle for ever. */
     (void)muster_comm_progress(comm);
-    pthread_mutex_unlock(&comm->lock);
     /* A request that is complete refers to its communicator until it is freed. */
-    bool busy = comm->newest != NULL;
+    bool busy = comm->newest != NULL || comm->device.first != NULL || comm->device.stale != NULL;
+    pthread_mutex_unlock(&comm->lock);
     if (busy)
         return MUSTER_ERR_IN_FLIGHT;
     muster_comm_delete(comm);

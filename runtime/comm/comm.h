@@ -11,6 +11,8 @@
 
 #include "agent/agent.h"
 #include "base/rank_set.h"
+#include "comm/device_plane.h"
+#include "comm/device_side.h"
 #include "comm/request.h"
 #include "tracing/trace.h"
 #include "transport/transport.h"
@@ -45,6 +47,7 @@ struct muster_comm {
     bool may_spin;       /* there is a core for each rank; asked once, asking takes microseconds */
     int32_t open_scopes; /* parameter scopes, innermost counted last (scope/params.c) */
     muster_params_scope *innermost_scope;
+    muster_device_side device;
 };
 
 struct muster_job {
@@ -70,21 +73,26 @@ struct muster_job {
     _Atomic bool first_batch_seen;
 
     struct muster_progress_thread *progress; /* NULL: none was asked for */
+    muster_device_plane device;
 };
 
 /* True in the process that joined; false in a forked child. */
 bool muster_job_is_ours(const muster_job *job);
 
-/* Marks every communicator of the job failed, fails their requests, closes their transports. */
-void muster_job_close_transports(muster_job *job, muster_status status);
+/* True where an idle device communicator may be kept after a loss, to be shrunk. */
+bool muster_job_keeps_devices(const muster_job *job);
+
+/* Marks every communicator of the job failed, fails their requests, closes their transports, and makes the
+ * device plane let go. MUSTER_OK, or MUSTER_ERR_DEVICE_STUCK: it does not. */
+muster_status muster_job_close_transports(muster_job *job, muster_status status);
 
 /* Puts a communicator over members and a connected transport into the job's list, or takes it out. */
 muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm,
                               muster_error *error);
 void muster_comm_delete(muster_comm *comm); /* fails what is queued, closes the transport, frees */
 
-/* Connects comm's transport for epoch over members (copied). Blocks until deadline_ns, or a revoke
- * of epoch. */
+/* Connects comm's transport, and its device side, for epoch over members (copied). Blocks until
+ * deadline_ns, or a revoke of epoch. After an error it is to be closed like a connected one. */
 muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muster_member *members,
                                   int32_t member_count, int32_t own_rank, int64_t deadline_ns,
                                   muster_error *error);
@@ -92,8 +100,12 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
 /* The engine (engine.c): moves the head of the queue as far as it goes. Under the lock. True when
  * anything moved. */
 bool muster_comm_progress(muster_comm *comm);
-/* Fails every queued request and marks the communicator. Under the lock. */
+/* Fails every queued request and all that is in the air, and marks the communicator. Under the lock. */
 void muster_comm_fail(muster_comm *comm, muster_status status);
+/* A request that has left the queue is done. Under the lock. */
+void muster_comm_conclude(muster_comm *comm, muster_request *request, muster_status status);
+/* Tells the agent once after a rebuild that rows have moved again. */
+void muster_comm_note_first_batch(muster_comm *comm, uint32_t call);
 /* OK, or why this communicator takes no call (sticky failure, revoke, standing). */
 muster_status muster_comm_refusal(muster_comm *comm);
 

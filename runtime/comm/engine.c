@@ -8,42 +8,70 @@
 #include "comm/clock.h"
 #include "comm/comm.h"
 #include "comm/compare.h"
+#include "comm/flight.h"
 #include "comm/refusal.h"
 
-static void finish(muster_comm *comm, muster_request *request, muster_status status)
+static void leave_queue(muster_comm *comm, muster_request *request)
 {
     MUSTER_ASSERT(comm->head == request);
     comm->head = request->next;
     if (comm->head == NULL)
         comm->tail = NULL;
     request->next = NULL;
+}
+
+/* in_the_air: its batch has left for the device, and its own end will be traced. */
+static void conclude(muster_comm *comm, muster_request *request, muster_status status,
+                     bool in_the_air)
+{
     if (request->batch != NULL) {
         comm->job->table->release(request->batch);
         request->batch = NULL;
     }
+    muster_flight_put_back(comm, request);
     muster_compare_clean_up(request);
     request->outcome.status = status;
     if (request->finished != NULL)
         request->finished(request, status);
     /* A finished hook may turn an OK into an error of its own (comparing what was gathered). */
     status = request->outcome.status;
-    if (status == MUSTER_OK)
+    if (status == MUSTER_OK && !in_the_air)
         MUSTER_TRACE(&comm->job->tracer, batch_complete, &request->trace);
-    else
+    else if (status != MUSTER_OK)
         MUSTER_TRACE(&comm->job->tracer, batch_failed, &request->trace, (int32_t)status,
                      request->outcome.rank, (uint32_t)request->outcome.field);
     muster_agent_progress(comm->job->agent);
     request->state = MUSTER_REQUEST_DONE;
 }
 
+void muster_comm_conclude(muster_comm *comm, muster_request *request, muster_status status)
+{
+    conclude(comm, request, status, false);
+}
+
+static void finish(muster_comm *comm, muster_request *request, muster_status status)
+{
+    leave_queue(comm, request);
+    conclude(comm, request, status, false);
+}
+
 void muster_comm_fail(muster_comm *comm, muster_status status)
 {
     if (comm->failed == MUSTER_OK)
         comm->failed = status;
+    muster_status flights = muster_flight_fail_all(comm, status);
+    if (flights != status)
+        comm->failed = status = flights;
     while (comm->head != NULL) {
         muster_request *request = comm->head;
-        muster_comm_describe_failure(comm, status, &request->outcome);
-        finish(comm, request, status);
+        bool faulty = status == MUSTER_ERR_COMM_FAILED &&
+                      request->record.memory_kind == MUSTER_MEMORY_DEVICE &&
+                      comm->device.fault.status != MUSTER_OK;
+        if (faulty)
+            request->outcome = comm->device.fault;
+        else
+            muster_comm_describe_failure(comm, status, &request->outcome);
+        finish(comm, request, faulty ? comm->device.fault.status : status);
     }
 }
 
@@ -66,11 +94,11 @@ static void map_for_next_time(muster_comm *comm, const muster_request *request)
         comm->job->table->map_exports(comm->transport, root);
 }
 
-static void note_first_batch(muster_comm *comm, const muster_request *request)
+void muster_comm_note_first_batch(muster_comm *comm, uint32_t call)
 {
     muster_job *job = comm->job;
     if (atomic_load_explicit(&job->first_batch_seen, memory_order_relaxed) ||
-        request->record.call < MUSTER_CALL_GATHERV || request->record.call > MUSTER_CALL_P2P)
+        call < MUSTER_CALL_GATHERV || call > MUSTER_CALL_P2P)
         return;
     atomic_store_explicit(&job->first_batch_seen, true, memory_order_relaxed);
     muster_agent_report_resumed(job->agent, 0, (uint64_t)muster_clock_now_ns());
@@ -80,7 +108,7 @@ static void complete(muster_comm *comm, muster_request *request)
 {
     finish(comm, request, MUSTER_OK);
     map_for_next_time(comm, request);
-    note_first_batch(comm, request);
+    muster_comm_note_first_batch(comm, request->record.call);
 }
 
 /* The verdict is OK: what was agreed becomes operations, and they are handed over. */
@@ -101,6 +129,11 @@ static void move(muster_comm *comm, muster_request *request, const void *payload
                          (uint32_t)request->operations.operations[i].kind,
                          request->operations.operations[i].peer,
                          request->operations.operations[i].bytes);
+    if (request->record.memory_kind == MUSTER_MEMORY_DEVICE) {
+        request->state = MUSTER_REQUEST_MOVING;
+        muster_flight_submit(comm, request);
+        return;
+    }
     muster_status status =
         job->table->submit(comm->transport, request->operations.operations,
                            request->operations.count, &request->batch, &request->outcome);
@@ -142,6 +175,19 @@ static bool agree(muster_comm *comm, muster_request *request)
     return true;
 }
 
+/* The caller's stream has the batch: the next request may begin, in the order that all ranks have. */
+static bool enqueue(muster_comm *comm, muster_request *request)
+{
+    if (!muster_flight_take_off(comm, request))
+        return false;
+    leave_queue(comm, request);
+    if (request->blocking)
+        conclude(comm, request, MUSTER_OK, true);
+    else
+        request->state = MUSTER_REQUEST_ENQUEUED;
+    return true;
+}
+
 static bool advance(muster_comm *comm, muster_request *request)
 {
     bool done = false;
@@ -159,6 +205,8 @@ static bool advance(muster_comm *comm, muster_request *request)
             finish(comm, request, muster_verdict_to_error(&request->verdict, &request->outcome));
         return moved;
     case MUSTER_REQUEST_MOVING:
+        if (request->flight != NULL)
+            return enqueue(comm, request);
         status = comm->job->table->progress(request->batch, &done, &moved, &request->outcome);
         if (status != MUSTER_OK) {
             finish(comm, request, status);
@@ -169,6 +217,7 @@ static bool advance(muster_comm *comm, muster_request *request)
             complete(comm, request);
         return moved || done;
     case MUSTER_REQUEST_DRAFT:
+    case MUSTER_REQUEST_ENQUEUED:
     case MUSTER_REQUEST_DONE:
         break;
     }
@@ -178,14 +227,26 @@ static bool advance(muster_comm *comm, muster_request *request)
 
 bool muster_comm_progress(muster_comm *comm)
 {
-    if (comm->head == NULL)
+    const muster_device_side *device = &comm->device;
+    if (comm->head == NULL && device->first == NULL && device->fault.status == MUSTER_OK)
         return false;
     muster_status refusal = muster_comm_refusal(comm);
     if (refusal != MUSTER_OK) {
-        muster_comm_fail(comm, refusal);
+        bool any = comm->head != NULL || device->first != NULL;
+        if (any)
+            muster_comm_fail(comm, refusal);
+        return any;
+    }
+    if (device->fault.status != MUSTER_OK) {
+        /* A native call failed. If that was a death, its verdict comes within the grace, and RANK_LOST
+         * is what everyone returns. */
+        int64_t grace_ns = comm->job->policy.deadlines.verdict_grace_ns;
+        if (muster_clock_now_ns() - device->fault_ns < grace_ns)
+            return false;
+        muster_comm_fail(comm, MUSTER_ERR_COMM_FAILED);
         return true;
     }
-    bool moved = false;
+    bool moved = muster_flight_progress(comm);
     while (comm->head != NULL && advance(comm, comm->head)) {
         moved = true;
         /* Asked after every piece: a large batch whose bytes never stop moving would else be heard

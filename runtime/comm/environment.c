@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one place that reads the environment of a rank. The names are documented in <muster/job.h>. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ void muster_job_options_init(muster_job_options *options)
     options->struct_bytes = sizeof(*options);
     options->slot = -1;
     options->incarnation = MUSTER_INCARNATION_ASSIGN;
+    options->device = -1;
 }
 
 static muster_status copy_text(const char *name, const char *text, char *out, size_t out_bytes,
@@ -121,6 +123,73 @@ static muster_status read_optional(muster_job_options *options, muster_error *er
     return status;
 }
 
+/* "A-B" or "A-B/N". */
+static muster_status read_device_slots(muster_job_options *options, muster_error *error)
+{
+    const char *text = getenv("MUSTER_DEVICE_SLOTS");
+    if (text == NULL || text[0] == '\0')
+        return MUSTER_OK;
+    int first = -1;
+    int last = -1;
+    int count = 0;
+    int used = 0;
+    int fields = sscanf(text, "%8d-%8d%n/%8d%n", &first, &last, &used, &count, &used);
+    if (fields < 2 || text[used] != '\0' || first < 0 || last < first || (fields == 3 && count < 1))
+        return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                "MUSTER_DEVICE_SLOTS must be A-B, or A-B/N with N devices, it is "
+                                "\"%.60s\"",
+                                text);
+    options->device_first_slot = first;
+    options->device_slot_count = last - first + 1;
+    options->device_count = count;
+    return MUSTER_OK;
+}
+
+static muster_status read_device(muster_job_options *options, muster_error *error)
+{
+    static const char *const device_names[] = {"MUSTER_DEVICE", NULL};
+    static const char *const exit_names[] = {"MUSTER_EXIT_WHEN_DEVICE_STUCK", NULL};
+    static const char *const abort_names[] = {"MUSTER_DEVICE_ABORT_MS", NULL};
+    static const char *const bracket_names[] = {"MUSTER_DEVICE_BRACKET_MS", NULL};
+    int64_t value = 0;
+    bool found = false;
+    const char *plane = getenv("MUSTER_DEVICE_PLANE");
+    muster_status status = MUSTER_OK;
+    if (plane != NULL && plane[0] != '\0')
+        status = copy_text("MUSTER_DEVICE_PLANE", plane, options->device_plane,
+                           sizeof(options->device_plane), error);
+    if (status == MUSTER_OK && options->device_plane[0] != '\0' &&
+        strcmp(options->device_plane, "nccl") != 0)
+        status =
+            muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
+                             "MUSTER_DEVICE_PLANE must be nccl, or empty for host memory only, "
+                             "it is \"%s\"",
+                             options->device_plane);
+    if (status == MUSTER_OK)
+        status = read_number(device_names, 0, INT32_MAX, &value, &found, error);
+    if (status == MUSTER_OK && found)
+        options->device = (int32_t)value;
+    if (status == MUSTER_OK)
+        status = read_device_slots(options, error);
+    if (status == MUSTER_OK)
+        status = read_number(exit_names, 0, 1, &value, &found, error);
+    if (status == MUSTER_OK && found)
+        options->exit_when_device_stuck = value != 0;
+    if (status == MUSTER_OK)
+        status = read_number(abort_names, 1, INT32_MAX, &value, &found, error);
+    if (status == MUSTER_OK && found)
+        options->device_abort_timeout_ns = value * 1000000;
+    if (status == MUSTER_OK)
+        status = read_number(bracket_names, 1, INT32_MAX, &value, &found, error);
+    if (status == MUSTER_OK && found)
+        options->device_bracket_timeout_ns = value * 1000000;
+    if (status == MUSTER_OK)
+        status = read_path("MUSTER_NCCL_LIBRARY", options->nccl_library, error);
+    if (status == MUSTER_OK)
+        status = read_path("MUSTER_CUDA_LIBRARY", options->cuda_library, error);
+    return status;
+}
+
 /* Set but empty is as good as not set. */
 static muster_status read_host(muster_job_options *options, muster_error *error)
 {
@@ -156,6 +225,8 @@ muster_status muster_job_options_from_environment(muster_job_options *options, m
         status = read_slot(options, error);
     if (status == MUSTER_OK)
         status = read_optional(options, error);
+    if (status == MUSTER_OK)
+        status = read_device(options, error);
     if (status == MUSTER_OK)
         status = read_host(options, error);
     if (status == MUSTER_OK)

@@ -61,6 +61,9 @@ static muster_status check_options(const muster_job_options *options, muster_err
                                 options->slot_count - 1, options->slot,
                                 "options->slot must be 0 to %d, or MUSTER_SLOT_SPARE",
                                 options->slot_count - 1);
+    muster_status device = muster_device_plane_check(options, error);
+    if (device != MUSTER_OK)
+        return device;
     if (options->join_timeout_ns < 0)
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_TIMEOUT, 0,
                                 options->join_timeout_ns,
@@ -104,9 +107,18 @@ static void trace_revoke(muster_job *job)
                                 MUSTER_EVIDENCE_NONE, 0);
 }
 
+static bool device_epoch_is_over(void *context, uint64_t epoch)
+{
+    const muster_job *job = context;
+    return muster_agent_revoked(job->agent, epoch) ||
+           muster_agent_standing(job->agent) != MUSTER_OK;
+}
+
 static void wake_sleepers(void *context)
 {
     muster_job *job = context;
+    muster_device_plane_revoke_epoch(&job->device, muster_job_keeps_devices(job),
+                                     device_epoch_is_over, job);
     pthread_mutex_lock(&job->comms_lock);
     for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next)
         if (comm->transport != NULL)
@@ -184,14 +196,35 @@ static void open_tracer(muster_job *job)
     (void)muster_tracer_open(&job->tracer, job->options.trace, &who, NULL);
 }
 
+/* A survivor's abort is part of its rebuild. */
+static muster_status check_abort_timeout(const muster_job *job, muster_error *error)
+{
+    int64_t abort_ns = muster_device_plane_abort_ns(&job->options);
+    int64_t rebuild_ns = job->policy.deadlines.rebuild_ns;
+    if (job->device.table == NULL || abort_ns < rebuild_ns)
+        return MUSTER_OK;
+    return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_TIMEOUT, rebuild_ns,
+                            abort_ns,
+                            "an abort of the device plane may take %lld ms (MUSTER_DEVICE_ABORT_MS "
+                            "and MUSTER_DEVICE_BRACKET_MS), but a rebuild only %lld ms",
+                            (long long)(abort_ns / 1000000), (long long)(rebuild_ns / 1000000));
+}
+
 /* The rest of a join, once there is a struct to hold it. */
 static muster_status join(muster_job *job, int64_t deadline_ns, muster_error *error)
 {
     muster_status status = make_fork_mark(job, error);
     if (status == MUSTER_OK)
         status = open_endpoint(job, error);
+    /* Before a word to the coordinator: a rank without its library or device has not joined. */
+    if (status == MUSTER_OK)
+        status = muster_device_plane_load(&job->device, &job->options, error);
+    if (status == MUSTER_OK && !muster_device_plane_waits_for_slot(&job->options))
+        status = muster_device_plane_open(&job->device, &job->options, job->options.slot, error);
     if (status == MUSTER_OK)
         status = start_agent(job, deadline_ns, error);
+    if (status == MUSTER_OK)
+        status = check_abort_timeout(job, error);
     if (status != MUSTER_OK)
         return status;
     open_tracer(job);
@@ -216,6 +249,9 @@ static void job_free(muster_job *job)
     muster_progress_thread_stop(job->progress);
     while (job->comms != NULL)
         muster_comm_delete(job->comms);
+    if (job->agent != NULL)
+        muster_agent_set_wake(job->agent, NULL, NULL); /* it may be revoking the device */
+    muster_device_plane_clean_up(&job->device);
     if (job->endpoint != NULL)
         job->table->endpoint_close(job->endpoint);
     if (job->tracer.table != NULL)
@@ -252,6 +288,7 @@ muster_status muster_job_join(const muster_job_options *options, muster_job **jo
     made->options = *options;
     made->hash = muster_hash_text(options->job_name);
     pthread_mutex_init(&made->comms_lock, NULL);
+    muster_device_plane_init(&made->device);
     made->steps = muster_step_store_new();
     int64_t timeout_ns =
         options->join_timeout_ns > 0 ? options->join_timeout_ns : JOIN_TIMEOUT_DEFAULT_NS;
@@ -272,7 +309,7 @@ muster_status muster_job_leave(muster_job *job, muster_error *error)
     if (!muster_job_is_ours(job))
         return muster_error_set(error, MUSTER_ERR_FORKED, MUSTER_FIELD_JOB, 0, 0,
                                 "a job of the parent process is left in a forked child");
-    muster_job_close_transports(job, MUSTER_ERR_LEFT);
+    muster_status closed = muster_job_close_transports(job, MUSTER_ERR_LEFT);
     muster_agent_set_wake(job->agent, NULL, NULL);
     atomic_store(&job->agent_for_watch, NULL);
     /* The watcher may be inside report_dying; closing the endpoint joins it before the agent goes. */
@@ -286,6 +323,9 @@ muster_status muster_job_leave(muster_job *job, muster_error *error)
     muster_status status = muster_agent_leave(job->agent, error);
     job->agent = NULL;
     job_free(job);
+    if (status == MUSTER_OK && closed == MUSTER_ERR_DEVICE_STUCK)
+        return muster_error_set(error, closed, MUSTER_FIELD_DEVICE, 0, 0, "%s",
+                                muster_status_text(closed));
     return status;
 }
 

@@ -54,9 +54,13 @@ static muster_status enter_once(muster_job *job, const muster_membership *member
         if (status != MUSTER_OK)
             return status;
     }
+    /* A spare has learned its slot, and with it its device, only now. */
     muster_status status =
-        muster_comm_connect(job->world, membership->epoch, agreed->u.agreed.members,
-                            agreed->u.agreed.member_count, own_rank, deadline_ns, error);
+        muster_device_plane_open(&job->device, &job->options, muster_agent_slot(job->agent), error);
+    if (status != MUSTER_OK)
+        return status;
+    status = muster_comm_connect(job->world, membership->epoch, agreed->u.agreed.members,
+                                 agreed->u.agreed.member_count, own_rank, deadline_ns, error);
     if (status != MUSTER_OK)
         return status;
     atomic_store(&job->epoch, membership->epoch);
@@ -104,8 +108,9 @@ muster_status muster_membership_enter(muster_job *job, uint64_t after_epoch, int
         if (status == MUSTER_OK && result != NULL)
             fill_result(&membership, began_ns, agreed_ns, result);
         muster_membership_clean_up(&membership);
-        if (status != MUSTER_OK)
-            muster_job_close_transports(job, MUSTER_ERR_RANK_LOST);
+        if (status != MUSTER_OK &&
+            muster_job_close_transports(job, MUSTER_ERR_RANK_LOST) == MUSTER_ERR_DEVICE_STUCK)
+            return muster_comm_describe_failure(job->world, MUSTER_ERR_DEVICE_STUCK, error);
         if (status != MUSTER_ERR_RANK_LOST)
             return status;
         /* Lost a member before the epoch stood: the next one is formed from who is left. */

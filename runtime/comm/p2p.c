@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "comm/batch_builder.h"
+#include "comm/device_check.h"
 #include "layout/tensor.h"
 
 muster_status muster_p2p_begin(muster_comm *comm, muster_batch **batch, muster_error *error)
@@ -65,8 +66,9 @@ static muster_status add(muster_batch *batch, const muster_tensor *tensor, int32
     if (peer < 0 || peer >= comm->size)
         muster_error_set(&local, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_PEER, comm->size - 1,
                          peer, "peer is not a rank of this communicator");
-    else
-        muster_tensor_check(tensor, false, &local);
+    else if (muster_tensor_check(tensor, muster_device_check_allowed(comm), &local) == MUSTER_OK)
+        muster_device_check_tensor(comm, tensor, muster_tensor_bytes(tensor),
+                                   &batch->request->record.memory_kind, &local);
     if (local.status != MUSTER_OK) {
         local.tensor_index = batch->transfer_count;
         muster_request_refuse(batch->request, &local);

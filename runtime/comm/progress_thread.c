@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "comm/flight.h"
 #include "comm/refusal.h"
 
 /* Between two looks at calls in flight that did not move: short at first, then longer, so that an
@@ -32,7 +33,7 @@ static bool take_turn(muster_progress_thread *self, bool *moved)
     for (muster_comm *comm = self->job->comms; comm != NULL; comm = comm->next) {
         pthread_mutex_lock(&comm->lock);
         *moved = muster_comm_progress(comm) || *moved;
-        busy = busy || comm->head != NULL;
+        busy = busy || comm->head != NULL || muster_flight_polls(comm);
         pthread_mutex_unlock(&comm->lock);
     }
     pthread_mutex_unlock(&self->turn);

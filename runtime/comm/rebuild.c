@@ -36,7 +36,8 @@ muster_status muster_comm_rebuild(muster_comm *world, muster_rebuild_result *res
                                 (unsigned long long)world->epoch);
     uint64_t epoch = world->epoch;
     muster_recovery_trace(job, MUSTER_NOTE_REBUILD_BEGIN, epoch);
-    muster_job_close_transports(job, MUSTER_ERR_RANK_LOST);
+    if (muster_job_close_transports(job, MUSTER_ERR_RANK_LOST) == MUSTER_ERR_DEVICE_STUCK)
+        return muster_comm_describe_failure(world, MUSTER_ERR_DEVICE_STUCK, error);
     muster_membership_quiet(job, epoch);
     int64_t deadline_ns = muster_clock_deadline_ns(job->policy.deadlines.rebuild_ns);
     atomic_store(&job->first_batch_seen, false);

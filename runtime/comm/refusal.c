@@ -26,6 +26,13 @@ muster_status muster_comm_refusal(muster_comm *comm)
 muster_status muster_comm_describe_failure(const muster_comm *comm, muster_status status,
                                            muster_error *error)
 {
+    if (status == MUSTER_ERR_COMM_FAILED && comm->device.fault.status != MUSTER_OK) {
+        muster_error_set(error, status, comm->device.fault.field, 0, 0, "%s: %.180s",
+                         muster_status_text(status), comm->device.fault.message);
+        if (error != NULL)
+            error->native_code = comm->device.fault.native_code;
+        return status;
+    }
     if (status != MUSTER_ERR_RANK_LOST)
         return muster_error_set(error, status, MUSTER_FIELD_NONE, 0, 0, "%s; %s",
                                 muster_status_text(status),

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "comm/comm.h"
+#include "comm/flight.h"
 #include "comm/refusal.h"
 #include "comm/wait.h"
 
@@ -15,6 +16,15 @@ const muster_record *muster_request_record_of(const void *payloads, int32_t rank
 {
     return (const muster_record *)((const unsigned char *)payloads +
                                    (size_t)rank * MUSTER_ROUND_BYTES);
+}
+
+/* The native library is the application's until it is returned: progress would enter it. */
+static muster_status check_not_borrowed(const muster_comm *comm, muster_error *error)
+{
+    if (!comm->device.borrowed)
+        return MUSTER_OK;
+    return muster_error_set(error, MUSTER_ERR_BORROWED, MUSTER_FIELD_COMMUNICATOR, 0, 0,
+                            "the communicator's NCCL communicator is lent out; return it first");
 }
 
 muster_status muster_request_new(muster_comm *comm, muster_call call, muster_request **request,
@@ -49,7 +59,13 @@ muster_status muster_request_new(muster_comm *comm, muster_call call, muster_req
     draft->record.root = MUSTER_RANK_NONE;
     draft->record.capacity_rows = -1;
     draft->record.local_tensor_index = -1;
+    draft->stream = comm->device.stream;
     muster_error_init(&draft->outcome);
+    /* The round goes on the host plane, so that all ranks hear of it. */
+    muster_error lent;
+    muster_error_init(&lent);
+    if (check_not_borrowed(comm, &lent) != MUSTER_OK)
+        muster_request_refuse(draft, &lent);
     *request = draft;
     return MUSTER_OK;
 }
@@ -98,6 +114,12 @@ static void reserve_batch(muster_comm *comm, muster_request *request)
         comm->job->table->reserve(comm->transport, request->operations.capacity, &local) !=
             MUSTER_OK)
         muster_request_refuse(request, &local);
+    if (request->record.memory_kind == MUSTER_MEMORY_DEVICE &&
+        !muster_flight_reserve(comm, request)) {
+        muster_error_set(&local, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                         "no memory for a batch on the device");
+        muster_request_refuse(request, &local);
+    }
 }
 
 void muster_request_launch(muster_request *request)
@@ -141,6 +163,7 @@ void muster_request_launch(muster_request *request)
 
 muster_status muster_request_run(muster_request *request, muster_error *error)
 {
+    request->blocking = true;
     muster_request_launch(request);
     muster_status status = muster_wait(request, MUSTER_TIMEOUT_INHERIT_NS, error);
     muster_request_drop(request);
@@ -165,11 +188,7 @@ muster_status muster_request_start(muster_request *request, muster_request **whe
 
 muster_status muster_request_outcome(const muster_request *request, muster_error *error)
 {
-    if (error != NULL) {
-        size_t struct_bytes = error->struct_bytes;
-        *error = request->outcome;
-        error->struct_bytes = struct_bytes;
-    }
+    muster_error_copy(error, &request->outcome);
     return request->outcome.status;
 }
 
@@ -184,6 +203,9 @@ muster_status muster_request_test(muster_request *request, bool *done, muster_er
     if (!muster_job_is_ours(comm->job))
         return muster_error_set(error, MUSTER_ERR_FORKED, MUSTER_FIELD_NONE, 0, 0,
                                 "a request of the parent process is used in a forked child");
+    muster_status lent = check_not_borrowed(comm, error);
+    if (lent != MUSTER_OK)
+        return lent;
     pthread_mutex_lock(&comm->lock);
     (void)muster_comm_progress(comm);
     *done = request->state == MUSTER_REQUEST_DONE;
@@ -207,6 +229,9 @@ muster_status muster_request_wait(muster_request *request, int64_t timeout_ns, m
     if (!muster_job_is_ours(request->comm->job))
         return muster_error_set(error, MUSTER_ERR_FORKED, MUSTER_FIELD_NONE, 0, 0,
                                 "a request of the parent process is used in a forked child");
+    muster_status lent = check_not_borrowed(request->comm, error);
+    if (lent != MUSTER_OK)
+        return lent;
     return muster_wait(request, timeout_ns, error);
 }
 

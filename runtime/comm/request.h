@@ -11,8 +11,9 @@
  *   append operations to request->operations;          // moved after an OK verdict
  *   return muster_request_run(request, error);         // or muster_request_launch for a _start call
  *
- * States: draft -> queued -> agreeing -> (comparing ->) moving -> done. Requests of one communicator
- * are progressed strictly in their order. */
+ * States: draft -> queued -> agreeing -> (comparing ->) moving -> (enqueued ->) done. Requests of one
+ * communicator are progressed strictly in their order. Enqueued ones complete in their order, too, but
+ * a host request that was started after them may complete before them. */
 #ifndef MUSTER_COMM_REQUEST_H
 #define MUSTER_COMM_REQUEST_H
 
@@ -27,13 +28,16 @@
 #include "transport/transport.h"
 #include "tracing/trace.h"
 
+typedef struct muster_flight muster_flight;
+
 typedef enum muster_request_state {
     MUSTER_REQUEST_DRAFT = 0,
     MUSTER_REQUEST_QUEUED = 1,    /* behind others of its communicator */
     MUSTER_REQUEST_AGREEING = 2,  /* its record is posted */
     MUSTER_REQUEST_COMPARING = 3, /* the slow round: descriptors are exchanged */
-    MUSTER_REQUEST_MOVING = 4,    /* the verdict was OK; bytes move */
-    MUSTER_REQUEST_DONE = 5
+    MUSTER_REQUEST_MOVING = 4,    /* the verdict was OK; bytes move, or are being enqueued */
+    MUSTER_REQUEST_ENQUEUED = 5,  /* device tensors: left the queue, its flight is in the air */
+    MUSTER_REQUEST_DONE = 6
 } muster_request_state;
 
 struct muster_request {
@@ -67,6 +71,9 @@ struct muster_request {
     muster_verdict verdict;
 
     muster_transport_batch *batch;
+    bool blocking;         /* nobody looks at it after its call: done when its batch is enqueued */
+    void *stream;          /* device tensors: the communicator's when the call was made */
+    muster_flight *flight; /* reserved, or not enqueued yet */
     muster_trace_batch trace;
     muster_error local; /* this rank's own refusal, in its own words */
     muster_error outcome;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "comm/clock.h"
 #include "comm/comm.h"
+#include "comm/flight.h"
 #include "comm/refusal.h"
 
 /* Spinning finds what comes within a few microseconds; with more ranks than cores it would only keep
@@ -23,12 +24,13 @@ static void relax(void)
 #endif
 }
 
-/* One look: progresses, and says whether the request is done. */
-static bool look(muster_request *request, bool *moved)
+/* One look: progresses, and says whether the request is done; *polls where nobody rings when it moves. */
+static bool look(muster_request *request, bool *moved, bool *polls)
 {
     muster_comm *comm = request->comm;
     pthread_mutex_lock(&comm->lock);
     *moved = muster_comm_progress(comm);
+    *polls = muster_flight_polls(comm);
     bool done = request->state == MUSTER_REQUEST_DONE;
     pthread_mutex_unlock(&comm->lock);
     return done;
@@ -43,7 +45,7 @@ static void find_missing(muster_comm *comm)
         return;
     if (head->state == MUSTER_REQUEST_AGREEING || head->state == MUSTER_REQUEST_COMPARING)
         comm->job->table->round_missing(comm->transport, head->round, &comm->missing);
-    else if (head->state == MUSTER_REQUEST_MOVING)
+    else if (head->state == MUSTER_REQUEST_MOVING && head->batch != NULL)
         comm->job->table->batch_missing(head->batch, &comm->missing);
 }
 
@@ -93,14 +95,17 @@ static bool wait_until(muster_request *request, int64_t deadline_ns)
     int yields = 0;
     bool said_waiting = false;
     bool moved = false;
+    bool polls = false;
     bool done = false;
+    int64_t nap_ns = MUSTER_FLIGHT_NAP_LEAST_NS;
     for (;;) {
-        done = look(request, &moved);
+        done = look(request, &moved, &polls);
         if (done)
             break;
         if (moved) {
             spins = 0;
             yields = 0;
+            nap_ns = MUSTER_FLIGHT_NAP_LEAST_NS;
             continue;
         }
         if (spins < spin_budget) {
@@ -124,9 +129,13 @@ static bool wait_until(muster_request *request, int64_t deadline_ns)
         }
         if (comm->transport == NULL)
             break; /* closed under us: muster_comm_fail has finished the request, look again */
+        if (polls) {
+            muster_flight_nap(comm, &nap_ns, deadline_ns - now_ns);
+            continue;
+        }
         uint32_t ticket = table->arm(comm->transport);
-        done = look(request, &moved);
-        if (!done && !moved) {
+        done = look(request, &moved, &polls);
+        if (!done && !moved && !polls) {
             int64_t left_ns = deadline_ns - now_ns;
             table->sleep(comm->transport, ticket,
                          left_ns < SLEEP_SLICE_NS ? left_ns : SLEEP_SLICE_NS);

@@ -3,6 +3,8 @@
 
 #include <inttypes.h>
 
+#include <muster/device.h>
+
 #include "base/assert.h"
 #include "base/error.h"
 
@@ -17,6 +19,15 @@ muster_tensor muster_tensor_host(void *data, muster_dtype dtype, int64_t rows, i
         .dimension_count = 2,
         .dimensions = {rows, features},
     };
+    return tensor;
+}
+
+muster_tensor muster_tensor_device(void *data, muster_dtype dtype, int64_t rows, int64_t features,
+                                   int32_t device)
+{
+    muster_tensor tensor = muster_tensor_host(data, dtype, rows, features);
+    tensor.memory_kind = MUSTER_MEMORY_DEVICE;
+    tensor.device = device;
     return tensor;
 }
 
@@ -114,12 +125,12 @@ static muster_status check_memory_kind(const muster_tensor *tensor, bool device_
             tensor->device);
     }
     if (tensor->memory_kind != MUSTER_MEMORY_DEVICE)
-        return muster_error_set(error, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_BUFFER,
+        return muster_error_set(error, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_MEMORY_KIND,
                                 MUSTER_MEMORY_HOST, tensor->memory_kind,
                                 "memory_kind: expected MUSTER_MEMORY_HOST or _DEVICE, came %d",
                                 (int)tensor->memory_kind);
     if (!device_allowed)
-        return muster_error_set(error, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_BUFFER,
+        return muster_error_set(error, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_MEMORY_KIND,
                                 MUSTER_MEMORY_HOST, tensor->memory_kind,
                                 "memory_kind: expected host memory, came device memory, and no "
                                 "device plane is loaded; copy to the host first");

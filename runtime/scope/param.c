@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "comm/comm.h"
+#include "comm/device_check.h"
 #include "scope/shard.h"
 
 static muster_status check_new(const muster_comm *comm, muster_dtype dtype, int64_t element_count,
@@ -55,6 +56,9 @@ muster_status muster_param_create(muster_comm *comm, muster_dtype dtype, int64_t
                                 "muster_param_create: %lld elements of %zu bytes overflow 64 bits",
                                 (long long)element_count, element_bytes);
     muster_status status = check_new(comm, dtype, element_count, shard, shard_bytes, error);
+    if (status == MUSTER_OK)
+        status =
+            muster_device_check_host(comm->job, shard, shard_bytes, "muster_param_create", error);
     if (status != MUSTER_OK)
         return status;
     muster_param *made = malloc(sizeof(*made));

@@ -16,6 +16,8 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "comm/comm.h"
+#include "comm/device_check.h"
+#include "comm/flight.h"
 #include "comm/request.h"
 #include "scope/step_store.h"
 
@@ -50,6 +52,19 @@ static bool any_in_flight(const muster_job *job)
     return busy;
 }
 
+/* A commit covers what was enqueued on devices before it: the rank says OK once that is complete. Half of
+ * what the others wait for this rank, so that it comes to the round in time with what it has to say. */
+static muster_status await_flights(const muster_comm *world, muster_error *error)
+{
+    muster_status status = MUSTER_OK;
+    if (world->job->device.device == NULL)
+        return status;
+    for (muster_comm *comm = world->job->comms; comm != NULL && status == MUSTER_OK;
+         comm = comm->next)
+        status = muster_flight_wait_if_any(comm, world->timeout_ns / 2, error);
+    return status;
+}
+
 static muster_status check_step(const muster_comm *world, uint64_t step, muster_error *error)
 {
     uint64_t last;
@@ -69,8 +84,8 @@ static muster_status check_step(const muster_comm *world, uint64_t step, muster_
         "step %" PRIu64 " is smaller than the restored step %" PRIu64, step, restore->step);
 }
 
-static muster_status check_parts(const muster_state_part *parts, int32_t part_count, size_t *bytes,
-                                 muster_error *error)
+static muster_status check_parts(const muster_job *job, const muster_state_part *parts,
+                                 int32_t part_count, size_t *bytes, muster_error *error)
 {
     if (part_count < 0 || (parts == NULL && part_count > 0))
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0,
@@ -82,6 +97,9 @@ static muster_status check_parts(const muster_state_part *parts, int32_t part_co
             return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_BUFFER,
                                     (int64_t)parts[i].bytes, i,
                                     "muster_step_commit: part %d is NULL", i);
+        if (muster_device_check_host(job, parts[i].data, parts[i].bytes, "muster_step_commit",
+                                     error) != MUSTER_OK)
+            return MUSTER_ERR_MEMORY_KIND;
         if (__builtin_add_overflow(sum, parts[i].bytes, &sum))
             return muster_error_set(error, MUSTER_ERR_OVERFLOW, MUSTER_FIELD_BYTES, INT64_MAX, i,
                                     "muster_step_commit: the parts overflow 64 bits");
@@ -109,13 +127,16 @@ static muster_status prepare(muster_comm *world, uint64_t step, const muster_sta
     if (!world->is_world)
         return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_COMMUNICATOR, 0, 0,
                                 "muster_step_commit: a step is committed over world only");
+    muster_status landed = await_flights(world, error);
+    if (landed != MUSTER_OK)
+        return landed;
     if (any_in_flight(world->job))
         return muster_error_set(error, MUSTER_ERR_IN_FLIGHT, MUSTER_FIELD_NONE, 0, 0,
                                 "muster_step_commit: requests are in flight; wait for them");
     size_t bytes = 0;
     muster_status status = check_step(world, step, error);
     if (status == MUSTER_OK)
-        status = check_parts(parts, part_count, &bytes, error);
+        status = check_parts(world->job, parts, part_count, &bytes, error);
     if (status != MUSTER_OK)
         return status;
     *generation = muster_step_store_begin(world->job->steps, world->epoch, step,

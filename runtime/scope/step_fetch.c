@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "comm/comm.h"
+#include "comm/device_check.h"
 #include "comm/request.h"
 #include "scope/step_store.h"
 
@@ -125,6 +126,9 @@ static muster_status prepare(muster_request *request, int32_t slot, const void *
         return muster_error_set(error, MUSTER_ERR_NULL_BUFFER, MUSTER_FIELD_BUFFER,
                                 (int64_t)capacity, 0,
                                 "muster_step_fetch: buffer is NULL, but capacity is %zu", capacity);
+    if (muster_device_check_host(comm->job, buffer, capacity, "muster_step_fetch", error) !=
+        MUSTER_OK)
+        return MUSTER_ERR_MEMORY_KIND;
     if (!muster_operation_list_reserve(&request->operations, (size_t)comm->size))
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "no memory for %d operations", comm->size);

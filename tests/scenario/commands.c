@@ -89,6 +89,10 @@ static void command_launcher(scenario_play *play, char **words, int count)
     message.u.launcher_join.slot_count = launcher->slot_count;
     message.u.launcher_join.spare_count = launcher->spare_count;
     message.u.launcher_join.policy = play->policy;
+    const char *epoch = word_after(words, count, "epoch"); /* that it has heard of */
+    if (epoch) {
+        launcher->epoch = strtoull(epoch, NULL, 10);
+    }
     play_say(play, launcher, &message);
 }
 
@@ -119,6 +123,7 @@ static void command_join(scenario_play *play, char **words, int count)
     const char *slots = word_after(words, count, "slots");
     const char *process = word_after(words, count, "process");
     const char *version = word_after(words, count, "version");
+    const char *host = word_after(words, count, "host");
     for (int i = 0; i < rank_count; i++) {
         const char *dot = strchr(ranks[i], '.');
         char name[24];
@@ -132,6 +137,9 @@ static void command_join(scenario_play *play, char **words, int count)
         join_fill(play, rank, &message);
         if (slots) {
             message.u.join.slot_count = atoi(slots);
+        }
+        if (host) {
+            message.u.join.host = strtoull(host, NULL, 10);
         }
         if (version) {
             message.u.join.library_version = (uint32_t)atoi(version);
@@ -284,7 +292,9 @@ static void command_evidence(scenario_play *play, char **words, int count)
     const play_client *accused = play_client_rank(play, words[1]);
     muster_message message = {.type = MUSTER_MESSAGE_EVIDENCE};
     message.u.evidence.evidence = strcmp(words[0], "dying") == 0 ? MUSTER_EVIDENCE_ROBUST_FUTEX
-                                                                 : MUSTER_EVIDENCE_BATCH_DEADLINE;
+                                  : strcmp(words[0], "unreachable") == 0
+                                      ? MUSTER_EVIDENCE_CONNECTION_LOST
+                                      : MUSTER_EVIDENCE_BATCH_DEADLINE;
     message.u.evidence.accused_slot = accused->slot;
     message.u.evidence.accused_incarnation = accused->incarnation;
     play_say(play, play_client_rank(play, words[3]), &message);
@@ -439,7 +449,8 @@ void commands_do(scenario_play *play, char *text)
         command_quiet(play, words, count);
     } else if (strcmp(verb, "started") == 0 || strcmp(verb, "exited") == 0) {
         command_process(play, words, count);
-    } else if (strcmp(verb, "dying") == 0 || strcmp(verb, "late") == 0) {
+    } else if (strcmp(verb, "dying") == 0 || strcmp(verb, "late") == 0 ||
+               strcmp(verb, "unreachable") == 0) {
         command_evidence(play, words, count);
     } else if (strcmp(verb, "lost") == 0 || strcmp(verb, "gone") == 0) {
         command_lost(play, words);

@@ -59,7 +59,10 @@ MUSTER_API muster_status muster_comm_split(muster_comm *comm, int32_t color, int
 
 /* Frees a split communicator. Not collective. NULL is MUSTER_OK. Requests of it must be freed before,
  * and batches run or abandoned, else MUSTER_ERR_IN_FLIGHT and nothing is freed; the world communicator
- * is refused with MUSTER_ERR_INVALID_ARGUMENT. The thread that serialises calls on comm; does not block. */
+ * is refused with MUSTER_ERR_INVALID_ARGUMENT. What comm has enqueued on a device must be complete
+ * (muster_comm_synchronize; after a failure, muster_comm_rebuild), else MUSTER_ERR_IN_FLIGHT, and its NCCL
+ * communicator returned, else MUSTER_ERR_BORROWED. The thread that serialises calls on comm; does not block,
+ * but for a device communicator, whose end takes at most as long as an abort may. */
 MUSTER_API muster_status muster_comm_free(muster_comm *comm);
 
 typedef enum muster_rebuild_kind {
@@ -88,7 +91,10 @@ typedef struct muster_rebuild_result {
  * may be NULL.
  * Returns MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT (no world communicator); MUSTER_ERR_FENCED;
  * MUSTER_ERR_GAVE_UP (the message says which rule); MUSTER_ERR_TIMEOUT; MUSTER_ERR_NO_COORDINATOR;
- * MUSTER_ERR_CALLS_DIFFER; MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM; MUSTER_ERR_FORKED. */
+ * MUSTER_ERR_CALLS_DIFFER; MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM; MUSTER_ERR_FORKED; with a device plane
+ * MUSTER_ERR_DEVICE_STUCK (end this process), and MUSTER_ERR_DEVICE_CALL, MUSTER_ERR_NO_DEVICE_PLANE (a
+ * replacement was joined without one) or MUSTER_ERR_VERSION on every rank. A borrowed communicator counts as
+ * returned. */
 MUSTER_API muster_status muster_comm_rebuild(muster_comm *world, muster_rebuild_result *result,
                                              muster_error *error);
 

@@ -35,15 +35,28 @@ typedef struct muster_job_options {
     int64_t join_timeout_ns; /* how long muster_job_join may block; 0: the default, 120 s */
     bool progress_thread;    /* progress requests on a thread of the library too */
     bool trace;              /* load the LTTng provider (libmuster-lttng.so) */
-    char device_plane[16];   /* "": host memory only; "nccl": load libmuster-nccl.so (device.h) */
-    int32_t device;          /* index of the rank's device; -1: the one current on this thread */
     char coordinator_key[MUSTER_PATH_BYTES]; /* file of its public key; empty: a plain connection */
     char key_file[MUSTER_PATH_BYTES];        /* file of this rank's secret key; both or neither */
     /* Jobs over several hosts: where others reach this rank (empty: the local address of the route to the
      * coordinator); and, for tests, which host this is (empty: ask the machine). */
     char host_address[MUSTER_NAME_BYTES];
     char host_id[MUSTER_NAME_BYTES];
-    bool exit_when_device_stuck; /* end the process where NCCL does not let go in time (device.h) */
+    /* ---- the device plane (device.h) ---- */
+    char device_plane[16]; /* "": host memory only; "nccl": load libmuster-nccl.so */
+    int32_t device;        /* index of the rank's device; -1: the one current on this thread */
+    /* A spare learns its slot late: if that is one of device_slot_count slots from device_first_slot on
+     * (those of its host), it takes the device of the lost rank, index slot - device_first_slot, and
+     * `device` else. device_count > 0: that index modulo it. device_slot_count 0: always `device`. */
+    int32_t device_first_slot;
+    int32_t device_slot_count;
+    int32_t device_count;
+    bool exit_when_device_stuck; /* end the process where NCCL does not let go in time */
+    /* How long an abort after a loss may take before the device is called stuck, ns; 0: the default, 30 s. */
+    int64_t device_abort_timeout_ns;
+    /* How long that abort first waits for a borrowed communicator to be returned, ns; 0: 5 s. */
+    int64_t device_bracket_timeout_ns;
+    char nccl_library[MUSTER_PATH_BYTES]; /* file or name for the loader; "": libnccl.so.2 */
+    char cuda_library[MUSTER_PATH_BYTES]; /* "": libcudart.so.13, then .12 */
 } muster_job_options;
 
 /* Defaults: empty names, slot -1, slot_count 0, incarnation to be assigned. Any thread. */
@@ -60,6 +73,10 @@ MUSTER_API void muster_job_options_init(muster_job_options *options);
  *   MUSTER_JOIN_TIMEOUT_MS, MUSTER_PROGRESS_THREAD (0|1), MUSTER_TRACE (0|1)  optional
  *   MUSTER_HOST_ADDRESS, MUSTER_HOST_ID  optional, for jobs over several hosts
  *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_EXIT_WHEN_DEVICE_STUCK (0|1)  optional
+ *   MUSTER_DEVICE_PLANE ("nccl", or empty), MUSTER_DEVICE, MUSTER_DEVICE_SLOTS (A-B, or A-B/N: the slots of
+ *                       this host, for a spare; N: the number of devices that they share),
+ *                       MUSTER_EXIT_WHEN_DEVICE_STUCK (0|1), MUSTER_DEVICE_ABORT_MS, MUSTER_DEVICE_BRACKET_MS,
+ *                       MUSTER_NCCL_LIBRARY, MUSTER_CUDA_LIBRARY (files)  optional
  * Any thread (reads getenv). Does not block.
  * Returns MUSTER_OK; MUSTER_ERR_ENVIRONMENT (the message names the variable, what was expected and
  * what came); MUSTER_ERR_INVALID_ARGUMENT (options NULL). */
@@ -75,7 +92,9 @@ MUSTER_API muster_status muster_job_options_from_environment(muster_job_options 
  * come in time); MUSTER_ERR_GAVE_UP (the message says which rule, and who did not come within the
  * job's own --join-ms); MUSTER_ERR_SLOT_TAKEN; MUSTER_ERR_VERSION; MUSTER_ERR_FENCED;
  * MUSTER_ERR_NO_MEMORY; MUSTER_ERR_SYSTEM; with a device plane MUSTER_ERR_LIBRARY, MUSTER_ERR_DRIVER,
- * MUSTER_ERR_NO_DEVICE, MUSTER_ERR_WRONG_DEVICE, MUSTER_ERR_DEVICE_CALL. On an error *job is NULL and nothing is left running. */
+ * MUSTER_ERR_NO_DEVICE, MUSTER_ERR_WRONG_DEVICE, MUSTER_ERR_DEVICE_CALL, MUSTER_ERR_DEVICE_STUCK, and
+ * MUSTER_ERR_NO_DEVICE_PLANE on every rank where only some were joined with one. On an error *job is NULL and
+ * nothing is left running. */
 MUSTER_API muster_status muster_job_join(const muster_job_options *options, muster_job **job,
                                          muster_error *error);
 
@@ -83,7 +102,9 @@ MUSTER_API muster_status muster_job_join(const muster_job_options *options, must
  * the coordinator is told (bounded, 2 s), so that no verdict follows; ranks that still wait for this
  * one get MUSTER_ERR_RANK_LOST. Not collective: end with muster_barrier to leave together.
  * The thread that serialises calls on the job. job NULL is MUSTER_OK.
- * Returns MUSTER_OK; MUSTER_ERR_FORKED; MUSTER_ERR_NO_COORDINATOR (left, but could not say so). The
+ * A device plane is closed in the time that an abort may take.
+ * Returns MUSTER_OK; MUSTER_ERR_FORKED; MUSTER_ERR_NO_COORDINATOR (left, but could not say so);
+ * MUSTER_ERR_DEVICE_STUCK (left, but the device plane may still touch this process's buffers: end it). The
  * handle is gone whatever is returned, except with MUSTER_ERR_FORKED. */
 MUSTER_API muster_status muster_job_leave(muster_job *job, muster_error *error);
 

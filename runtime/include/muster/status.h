@@ -133,7 +133,9 @@ typedef enum muster_status {
     X(ARGUMENT, 32, "argument") \
     X(SLOT, 33, "slot") \
     X(TIMEOUT, 34, "timeout") \
-    X(OPTION, 35, "option")
+    X(OPTION, 35, "option") \
+    X(MEMORY_KIND, 36, "kind of memory") \
+    X(DEVICE, 37, "device")
 
 typedef enum muster_field {
 #define MUSTER_FIELD_ENUM(name, value, text) MUSTER_FIELD_##name = (value),

@@ -102,7 +102,7 @@ static void records_may_lie_farther_apart(void **state)
 static void every_difference_has_its_code_and_field(void **state)
 {
     (void)state;
-    ASSERT_FIELD(wire_version, 2, MUSTER_ERR_VERSION, MUSTER_FIELD_WIRE_VERSION, 1, 2);
+    ASSERT_FIELD(wire_version, 3, MUSTER_ERR_VERSION, MUSTER_FIELD_WIRE_VERSION, 2, 3);
     ASSERT_FIELD(job, 78, MUSTER_ERR_FOREIGN, MUSTER_FIELD_JOB, 77, 78);
     ASSERT_FIELD(communicator, 6, MUSTER_ERR_FOREIGN, MUSTER_FIELD_COMMUNICATOR, 5, 6);
     ASSERT_FIELD(epoch, 4, MUSTER_ERR_EPOCH, MUSTER_FIELD_EPOCH, 3, 4);
@@ -187,7 +187,7 @@ static void the_lowest_failing_rank_and_its_first_field_are_named(void **state)
     (void)state;
     muster_record records[SIZE];
     agree(records);
-    records[3].wire_version = 2;
+    records[3].wire_version = 3;
     records[1].argument = 8;
     records[1].dtype = MUSTER_DTYPE_INT8;
     records[1].tag = 1;

@@ -93,6 +93,8 @@ static void live(const harness_place *place, const harness_options *options, int
         snprintf(join.host_address, sizeof(join.host_address), "127.0.0.1");
     }
     join.progress_thread = options->progress_thread;
+    if (options->adapt != NULL)
+        options->adapt(&join, argument);
     harness_rank rank = {.slot = slot, .argument = argument};
     muster_error error;
     muster_error_init(&error);

@@ -43,6 +43,8 @@ typedef struct harness_options {
     muster_policy policy; /* slot_count is filled in */
     bool progress_thread;
     const char *events; /* file for the coordinator's notes, or NULL */
+    /* Changes what a rank joins with, on its thread; or NULL. */
+    void (*adapt)(muster_job_options *join, void *argument);
 } harness_options;
 
 void harness_options_init(harness_options *options, int32_t slot_count);

@@ -115,9 +115,10 @@ static void other_memory_is_refused(void **state)
     tensor.device = 0;
     assert_refused(&tensor, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_BUFFER, -1, 0);
     tensor.memory_kind = (muster_memory_kind)0;
-    assert_refused(&tensor, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_BUFFER, MUSTER_MEMORY_HOST, 0);
+    assert_refused(&tensor, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_MEMORY_KIND, MUSTER_MEMORY_HOST,
+                   0);
     tensor.memory_kind = MUSTER_MEMORY_DEVICE;
-    assert_refused(&tensor, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_BUFFER, MUSTER_MEMORY_HOST,
+    assert_refused(&tensor, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_MEMORY_KIND, MUSTER_MEMORY_HOST,
                    MUSTER_MEMORY_DEVICE);
     assert_int_equal(muster_tensor_check(&tensor, true, NULL), MUSTER_OK);
     tensor.device = -1;

@@ -438,16 +438,38 @@ static const muster_trace_table counting = {
 
 /* ---- the job ---- */
 
+typedef struct connecting {
+    fake_job *fake;
+    const muster_member *members;
+    int32_t rank;
+} connecting;
+
+static void *connect_one(void *context)
+{
+    const connecting *self = context;
+    fake_job *fake = self->fake;
+    muster_status status =
+        muster_comm_connect(fake->ranks[self->rank]->world, fake->epoch, self->members,
+                            fake->rank_count, self->rank, INT64_MAX, NULL);
+    MUSTER_ASSERT(status == MUSTER_OK);
+    return NULL;
+}
+
+/* Connecting has a round of its own, so all do it at once. */
 static void connect_all(fake_job *fake)
 {
     muster_member members[FAKE_RANKS_MAX] = {{0}};
+    connecting contexts[FAKE_RANKS_MAX];
+    pthread_t threads[FAKE_RANKS_MAX];
     for (int32_t rank = 0; rank < fake->rank_count; rank++)
         members[rank].slot = fake->ranks[rank]->slot;
     for (int32_t rank = 0; rank < fake->rank_count; rank++) {
-        muster_status status = muster_comm_connect(fake->ranks[rank]->world, fake->epoch, members,
-                                                   fake->rank_count, rank, INT64_MAX, NULL);
-        MUSTER_ASSERT(status == MUSTER_OK);
+        contexts[rank] = (connecting){fake, members, rank};
+        int failed = pthread_create(&threads[rank], NULL, connect_one, &contexts[rank]);
+        MUSTER_ASSERT(failed == 0);
     }
+    for (int32_t rank = 0; rank < fake->rank_count; rank++)
+        pthread_join(threads[rank], NULL);
 }
 
 static const unsigned char not_forked = 1;

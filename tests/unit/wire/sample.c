@@ -131,6 +131,18 @@ static void sample_policy(uint64_t *state, muster_policy *policy)
 #undef SAMPLE_DEADLINE
 }
 
+static void sample_restore(uint64_t *state, muster_restore *restore, int32_t **slots)
+{
+    restore->has_step = sample_bool(state);
+    restore->state_lost = sample_bool(state);
+    restore->step = sample_random(state);
+    restore->epoch = sample_random(state);
+    restore->slot_count = sample_count(state, (void **)slots, sizeof(int32_t));
+    for (int32_t i = 0; i < restore->slot_count; i++) {
+        (*slots)[i] = sample_slot(state);
+    }
+}
+
 static void sample_join(uint64_t *state, muster_message *message)
 {
     message->u.join.library_version = sample_u32(state);
@@ -141,6 +153,7 @@ static void sample_join(uint64_t *state, muster_message *message)
     message->u.join.rejoin = sample_bool(state);
     message->u.join.revoked = sample_bool(state);
     sample_members(state, &message->u.join.member_count, &message->u.join.members);
+    sample_restore(state, &message->u.join.restore, &message->u.join.restore_slots);
 }
 
 static void sample_heartbeat(uint64_t *state, muster_message *message)
@@ -176,15 +189,7 @@ static void sample_agreed(uint64_t *state, muster_message *message)
     message->u.agreed.kind = sample_u32(state);
     sample_members(state, &message->u.agreed.member_count, &message->u.agreed.members);
     sample_deaths(state, &message->u.agreed.death_count, &message->u.agreed.deaths);
-    message->u.agreed.restore.has_step = sample_bool(state);
-    message->u.agreed.restore.state_lost = sample_bool(state);
-    message->u.agreed.restore.step = sample_random(state);
-    message->u.agreed.restore.epoch = sample_random(state);
-    message->u.agreed.restore.slot_count =
-        sample_count(state, (void **)&message->u.agreed.restore_slots, sizeof(int32_t));
-    for (int32_t i = 0; i < message->u.agreed.restore.slot_count; i++) {
-        message->u.agreed.restore_slots[i] = sample_slot(state);
-    }
+    sample_restore(state, &message->u.agreed.restore, &message->u.agreed.restore_slots);
     message->u.agreed.abandon_memory = sample_bool(state);
 }
 

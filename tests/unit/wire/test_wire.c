@@ -71,23 +71,28 @@ static void assert_same_holdings(const muster_message *one, const muster_message
     }
 }
 
-static void assert_same_agreed(const muster_message *one, const muster_message *other)
+static void assert_same_restore(const muster_restore *a, const int32_t *a_slots,
+                                const muster_restore *b, const int32_t *b_slots)
 {
-    const muster_restore *a = &one->u.agreed.restore;
-    const muster_restore *b = &other->u.agreed.restore;
-    assert_int_equal(one->u.agreed.kind, other->u.agreed.kind);
-    assert_same_members(one->u.agreed.member_count, one->u.agreed.members,
-                        other->u.agreed.member_count, other->u.agreed.members);
-    assert_same_deaths(one->u.agreed.death_count, one->u.agreed.deaths, other->u.agreed.death_count,
-                       other->u.agreed.deaths);
     assert_int_equal(a->has_step, b->has_step);
     assert_int_equal(a->state_lost, b->state_lost);
     assert_int_equal(a->step, b->step);
     assert_int_equal(a->epoch, b->epoch);
     assert_int_equal(a->slot_count, b->slot_count);
     for (int32_t i = 0; i < a->slot_count; i++) {
-        assert_int_equal(one->u.agreed.restore_slots[i], other->u.agreed.restore_slots[i]);
+        assert_int_equal(a_slots[i], b_slots[i]);
     }
+}
+
+static void assert_same_agreed(const muster_message *one, const muster_message *other)
+{
+    assert_int_equal(one->u.agreed.kind, other->u.agreed.kind);
+    assert_same_members(one->u.agreed.member_count, one->u.agreed.members,
+                        other->u.agreed.member_count, other->u.agreed.members);
+    assert_same_deaths(one->u.agreed.death_count, one->u.agreed.deaths, other->u.agreed.death_count,
+                       other->u.agreed.deaths);
+    assert_same_restore(&one->u.agreed.restore, one->u.agreed.restore_slots,
+                        &other->u.agreed.restore, other->u.agreed.restore_slots);
     assert_int_equal(one->u.agreed.abandon_memory, other->u.agreed.abandon_memory);
 }
 
@@ -126,6 +131,8 @@ static void assert_same_join(const muster_message *one, const muster_message *ot
     assert_int_equal(one->u.join.revoked, other->u.join.revoked);
     assert_same_members(one->u.join.member_count, one->u.join.members, other->u.join.member_count,
                         other->u.join.members);
+    assert_same_restore(&one->u.join.restore, one->u.join.restore_slots, &other->u.join.restore,
+                        other->u.join.restore_slots);
 }
 
 static void assert_same(const muster_message *one, const muster_message *other)

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What must never happen, whatever goes wrong. The witness sees everything and knows nothing of the
+ * core's rules: it only compares what was said and done. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "world.h"
+
+/* A call may end this long after its deadline: the thread's own turn, a bounded abort of the device
+ * plane. */
+#define WITNESS_CALL_SLACK_NS (400 * SIM_MS)
+
+uint64_t sim_witness_hash(const muster_member *members, int32_t member_count)
+{
+    struct {
+        int32_t slot, process_id;
+        uint32_t incarnation;
+    } plain[SIM_SLOTS_MAX];
+    memset(plain, 0, sizeof plain);
+    for (int32_t i = 0; i < member_count && i < SIM_SLOTS_MAX; i++) {
+        plain[i].slot = members[i].slot;
+        plain[i].process_id = members[i].process_id;
+        plain[i].incarnation = members[i].incarnation;
+    }
+    return muster_hash_bytes(plain, sizeof plain, 0);
+}
+
+static sim_epoch *witness_find(sim_world *world, uint64_t epoch)
+{
+    for (int i = world->witness.epoch_count; i > 0; i--) {
+        if (world->witness.epochs[i - 1].epoch == epoch) {
+            return &world->witness.epochs[i - 1];
+        }
+    }
+    return NULL;
+}
+
+static sim_process *witness_process(sim_world *world, int32_t process_id)
+{
+    int index = process_id - 1000;
+    return index >= 0 && index < world->process_count ? world->processes[index] : NULL;
+}
+
+/* ---- steps ---- */
+
+static bool witness_newer(uint64_t epoch, uint64_t step, uint64_t than_epoch, uint64_t than_step)
+{
+    return epoch > than_epoch || (epoch == than_epoch && step > than_step);
+}
+
+/* Some rank that goes on said that it holds this slot's state. */
+static bool witness_held(sim_world *world, const muster_message *agreed, int32_t slot,
+                         uint64_t epoch, uint64_t step)
+{
+    for (int32_t i = 0; i < agreed->u.agreed.member_count; i++) {
+        const sim_process *process = witness_process(world, agreed->u.agreed.members[i].process_id);
+        for (int32_t k = 0; process && k < process->quiet_holding_count; k++) {
+            const muster_holding *holding = &process->quiet_holdings[k];
+            if (holding->slot == slot && holding->epoch == epoch && holding->step == step) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void witness_restore(sim_world *world, const muster_message *agreed)
+{
+    sim_witness *witness = &world->witness;
+    const muster_restore *restore = &agreed->u.agreed.restore;
+    for (int32_t i = 0; restore->has_step && i < restore->slot_count; i++) {
+        if (!witness_held(world, agreed, agreed->u.agreed.restore_slots[i], restore->epoch,
+                          restore->step)) {
+            sim_fail(world,
+                     "epoch %llu restores step %llu of epoch %llu, but nobody in it holds slot %d",
+                     (unsigned long long)agreed->epoch, (unsigned long long)restore->step,
+                     (unsigned long long)restore->epoch, agreed->u.agreed.restore_slots[i]);
+        }
+    }
+    if (!witness->has_commit) {
+        return;
+    }
+    bool kept = restore->has_step && !witness_newer(witness->commit_epoch, witness->commit_step,
+                                                    restore->epoch, restore->step);
+    if (!kept) {
+        const sim_epoch *committed = witness_find(world, witness->commit_epoch);
+        bool all_held = committed != NULL;
+        for (int32_t i = 0; committed && i < committed->member_count; i++) {
+            all_held = all_held && witness_held(world, agreed, committed->members[i].slot,
+                                                witness->commit_epoch, witness->commit_step);
+        }
+        if (all_held) {
+            sim_fail(world,
+                     "step %llu of epoch %llu was committed and is held, but epoch %llu goes on "
+                     "from %s %llu",
+                     (unsigned long long)witness->commit_step,
+                     (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch,
+                     restore->has_step ? "step" : "nothing:", (unsigned long long)restore->step);
+        }
+        if (!restore->has_step && !restore->state_lost && !world->journal_lost) {
+            sim_fail(world,
+                     "step %llu of epoch %llu was committed and is lost, and epoch %llu does not "
+                     "say so",
+                     (unsigned long long)witness->commit_step,
+                     (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch);
+        }
+    }
+    witness->has_commit = restore->has_step;
+    witness->commit_epoch = restore->epoch;
+    witness->commit_step = restore->step;
+}
+
+void sim_witness_committed(sim_world *world, const sim_process *process, uint64_t step)
+{
+    sim_witness *witness = &world->witness;
+    const sim_epoch *epoch = witness_find(world, process->epoch);
+    if (!epoch || epoch->members_hash != process->members_hash) {
+        sim_fail(world, "%s commits step %llu with other members than epoch %llu has",
+                 process->client.name, (unsigned long long)step,
+                 (unsigned long long)process->epoch);
+    }
+    /* A later epoch may have been agreed meanwhile; then what it goes on from is decided. */
+    if (process->epoch == witness->last_epoch &&
+        (!witness->has_commit ||
+         witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step))) {
+        witness->has_commit = true;
+        witness->commit_epoch = process->epoch;
+        witness->commit_step = step;
+        witness->commits++;
+        sim_log(world, "step %llu of epoch %llu is committed", (unsigned long long)step,
+                (unsigned long long)process->epoch);
+    } else if (process->epoch != witness->last_epoch &&
+               (!witness->has_commit ||
+                witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step))) {
+        sim_fail(world,
+                 "step %llu of epoch %llu is committed by %s after epoch %llu went on without it",
+                 (unsigned long long)step, (unsigned long long)process->epoch, process->client.name,
+                 (unsigned long long)witness->last_epoch);
+    }
+}
+
+/* ---- epochs ---- */
+
+static void witness_members(sim_world *world, const muster_message *agreed)
+{
+    for (int32_t i = 0; i < agreed->u.agreed.member_count; i++) {
+        const muster_member *member = &agreed->u.agreed.members[i];
+        const sim_process *process = witness_process(world, member->process_id);
+        if (i > 0 && member->slot <= agreed->u.agreed.members[i - 1].slot) {
+            sim_fail(world, "epoch %llu has slot %d twice", (unsigned long long)agreed->epoch,
+                     member->slot);
+        }
+        if (!process) {
+            sim_fail(world, "epoch %llu has a process %d that never was",
+                     (unsigned long long)agreed->epoch, member->process_id);
+        } else if (process->fenced) {
+            sim_fail(world, "epoch %llu has %s, which was fenced",
+                     (unsigned long long)agreed->epoch, process->client.name);
+        }
+    }
+}
+
+void sim_witness_agreed(sim_world *world, const muster_message *agreed)
+{
+    sim_witness *witness = &world->witness;
+    uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
+    const sim_epoch *known = witness_find(world, agreed->epoch);
+    if (known) {
+        if (known->members_hash != hash) {
+            sim_fail(world, "epoch %llu has two member lists: of term %llu and of term %llu",
+                     (unsigned long long)agreed->epoch, (unsigned long long)known->term,
+                     (unsigned long long)agreed->term);
+        }
+        return;
+    }
+    if (agreed->epoch <= witness->last_epoch) {
+        sim_fail(world, "epoch %llu comes after epoch %llu", (unsigned long long)agreed->epoch,
+                 (unsigned long long)witness->last_epoch);
+    }
+    if (witness->epoch_count == SIM_EPOCHS_MAX) {
+        sim_fail(world, "%d epochs: nothing comes of it", SIM_EPOCHS_MAX);
+        return;
+    }
+    sim_epoch *epoch = &witness->epochs[witness->epoch_count++];
+    epoch->epoch = agreed->epoch;
+    epoch->term = agreed->term;
+    epoch->member_count = agreed->u.agreed.member_count;
+    memcpy(epoch->members, agreed->u.agreed.members,
+           (size_t)epoch->member_count * sizeof epoch->members[0]);
+    epoch->members_hash = hash;
+    witness_members(world, agreed);
+    witness_restore(world, agreed);
+    witness->last_epoch = agreed->epoch;
+    witness->rebuilds += witness->epoch_count > 1;
+}
+
+void sim_witness_entered(sim_world *world, const sim_process *process)
+{
+    const sim_epoch *epoch = witness_find(world, process->epoch);
+    if (!epoch || epoch->members_hash != process->members_hash) {
+        sim_fail(world, "%s enters epoch %llu with members that nobody agreed on",
+                 process->client.name, (unsigned long long)process->epoch);
+    }
+    const muster_member *self =
+        process->own_rank >= 0 ? &process->members[process->own_rank] : NULL;
+    if (self && self->process_id != process->process_id) {
+        sim_fail(world, "%s takes the place of process %d in epoch %llu", process->client.name,
+                 self->process_id, (unsigned long long)process->epoch);
+    }
+}
+
+/* ---- notes ---- */
+
+/* It had told its client GOODBYE, or would have read the LEAVE on a connection that stands. */
+static bool witness_left(const sim_coordinator *coordinator, const sim_process *process)
+{
+    return process->finished && process->leave_coordinator == coordinator->index &&
+           process->leave_start == coordinator->start;
+}
+
+/* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. And
+ * where nobody is left who was in an epoch, nor a launcher who heard of one, a new job begins. */
+void sim_witness_forgotten(sim_world *world)
+{
+    sim_witness *witness = &world->witness;
+    bool anybody = false;
+    for (int i = 0; i < world->living_count; i++) {
+        sim_process *process = world->living[i];
+        anybody = anybody || process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0;
+        process->fenced = process->fenced && process->fenced_epoch < witness->last_epoch;
+    }
+    for (int i = 0; i < world->launcher_count; i++) {
+        anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
+    }
+    world->journal_lost = world->journal_lost || witness->epoch_count > 0;
+    if (!anybody) {
+        witness->epoch_count = 0;
+        witness->last_epoch = 0;
+        witness->has_commit = false;
+    }
+}
+
+void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, const muster_note *note)
+{
+    sim_witness *witness = &world->witness;
+    if (note->kind == MUSTER_NOTE_VERDICT) {
+        witness->verdicts++;
+        for (int i = 0; i < world->process_count; i++) {
+            sim_process *process = world->processes[i];
+            bool meant = (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
+                         (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
+            if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
+                process->fenced = true;
+                process->fenced_epoch = note->epoch;
+                if (note->evidence == MUSTER_EVIDENCE_EXITED &&
+                    witness_left(coordinator, process)) {
+                    sim_fail(world, "%s left and ended well, and got a verdict: it exited",
+                             process->client.name);
+                }
+            }
+        }
+    }
+    if (note->kind == MUSTER_NOTE_GAVE_UP || note->kind == MUSTER_NOTE_CALLS_DIFFER) {
+        witness->gave_up = true;
+        snprintf(witness->end_text, sizeof witness->end_text, "%s", note->text);
+    }
+}
+
+/* ---- calls ---- */
+
+void sim_witness_called(sim_world *world, const sim_process *process)
+{
+    if (process->deadline_ns == SIM_NEVER) {
+        return;
+    }
+    int64_t over_ns = world->now_ns - process->deadline_ns - process->slept_ns;
+    if (over_ns > WITNESS_CALL_SLACK_NS) {
+        sim_fail(world, "a call of %s ended %lld ms after its deadline (%s)", process->client.name,
+                 (long long)(over_ns / SIM_MS), muster_status_text(process->outcome));
+    }
+}
+
+/* ---- the whole ---- */
+
+/* No two ranks work in one epoch in one slot; nobody works who was not agreed on. */
+void sim_witness_look(sim_world *world)
+{
+    for (int i = 0; i < world->living_count; i++) {
+        const sim_process *one = world->living[i];
+        if (one->epoch == 0 || one->own_rank < 0) {
+            continue;
+        }
+        for (int k = i + 1; k < world->living_count; k++) {
+            const sim_process *other = world->living[k];
+            if (other->epoch == one->epoch && other->own_rank >= 0 &&
+                one->members[one->own_rank].slot == other->members[other->own_rank].slot) {
+                sim_fail(world, "%s and %s both are slot %d of epoch %llu", one->client.name,
+                         other->client.name, one->members[one->own_rank].slot,
+                         (unsigned long long)one->epoch);
+            }
+        }
+    }
+}
+
+void sim_witness_end(sim_world *world)
+{
+    sim_outcome *outcome = &world->outcome;
+    outcome->gave_up = world->witness.gave_up;
+    outcome->commits = world->witness.commits;
+    outcome->rebuilds = world->witness.rebuilds;
+    outcome->verdicts = world->witness.verdicts;
+    for (int i = 0; i < world->process_count; i++) {
+        outcome->finished = outcome->finished || world->processes[i]->finished;
+    }
+}
