@@ -7,10 +7,11 @@
 #   NCCL_INCLUDE_DIR, CUDA_RUNTIME_INCLUDE_DIR, CUDA_TARGET_INCLUDE_DIR: the places, may be given
 include(CheckCSourceCompiles)
 
+set(about "what deploy/setup --nccl unpacks the NVIDIA wheels into")
 if(DEFINED ENV{XDG_CACHE_HOME})
-  set(nccl_cache $ENV{XDG_CACHE_HOME}/muster/nvidia)
+  set(MUSTER_NVIDIA_CACHE $ENV{XDG_CACHE_HOME}/muster/nvidia CACHE PATH "${about}")
 else()
-  set(nccl_cache $ENV{HOME}/.cache/muster/nvidia)
+  set(MUSTER_NVIDIA_CACHE $ENV{HOME}/.cache/muster/nvidia CACHE PATH "${about}")
 endif()
 
 find_program(NCCL_PYTHON python3)
@@ -23,7 +24,7 @@ if(NCCL_PYTHON)
 endif()
 
 set(nccl_folders $ENV{NCCL_HOME} $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda)
-foreach(root ${nccl_wheels} ${nccl_cache})
+foreach(root ${nccl_wheels} ${MUSTER_NVIDIA_CACHE})
   list(APPEND nccl_folders ${root}/nccl ${root}/cu13 ${root}/cuda_runtime)
 endforeach()
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${nccl_folders} PATH_SUFFIXES include)

@@ -16,7 +16,7 @@ static void print_help(FILE *out)
     fprintf(
         out,
         "usage: muster bench [collective]\n"
-        "       muster bench recovery [--runs N]\n"
+        "       muster bench recovery [--runs N] [--ranks N] [--only KIND]\n"
         "\n"
         "Measures Muster on this machine, next to what the machine allows: every ratio is of two\n"
         "things measured in one run.\n"
