@@ -14,13 +14,7 @@
 #include "bench/nccl_raw.h"
 #include "comm/clock.h"
 
-enum {
-    RANKS_MOST = 64,
-    TENSORS_MOST = 16,
-    SAMPLES = 60,
-    SMALL_CALLS_A_SAMPLE = 20,
-    COUNTED_BATCHES = 100
-};
+enum { RANKS_MOST = 64, TENSORS_MOST = 16, SAMPLES = 60, SMALL_CALLS_A_SAMPLE = 20 };
 
 typedef struct nccl_rank {
     muster_job *job;
@@ -80,8 +74,9 @@ static void report(const nccl_rank *self, const char *what, const char *figure,
     char name[96];
     snprintf(name, sizeof(name), "%s, %d ranks", what, self->size);
     muster_measure_print_time(name, samples, 0);
+    /* The least: what two ranks need when both have a core to themselves. */
     if (figure != NULL)
-        note(self, figure, muster_samples_median(samples));
+        note(self, figure, muster_samples_least(samples));
 }
 
 /* Tensors of `bytes` a rank, all in the same memory: what is moved is not looked at. */
@@ -273,11 +268,10 @@ static void run_latency(nccl_rank *self)
 
 void muster_bench_counted(const nccl_rank *self, int tensors);
 
-/* By this name callgrind knows what to count. */
+/* By this name callgrind knows what to count: each call into a file of its own. */
 __attribute__((noinline)) void muster_bench_counted(const nccl_rank *self, int tensors)
 {
-    for (int i = 0; i < COUNTED_BATCHES; i++)
-        gather(self, tensors, true);
+    gather(self, tensors, true);
 }
 
 static void run_counted(nccl_rank *self, int tensors)
@@ -286,22 +280,26 @@ static void run_counted(nccl_rank *self, int tensors)
     take(self, &raw, 8);
     for (int i = 0; i < 3; i++)
         gather(self, tensors, true);
-    muster_bench_counted(self, tensors);
+    for (int i = 0; i < MUSTER_NCCL_BENCH_BATCHES; i++)
+        muster_bench_counted(self, tensors);
     give_back(self, &raw);
 }
 
 /* Only rank 0, whose calls are counted, runs under callgrind: the others wait for it, not it for them. */
 static void run_under_callgrind(char **argv, const char *count_file)
 {
-    char out[4096];
+    char out[4096], self[4096];
     const char *slot = getenv("MUSTER_SLOT");
     if (slot == NULL || strcmp(slot, "0") != 0 || getenv("MUSTER_BENCH_COUNTED") != NULL)
         return;
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    must_be(length > 0, "finding its own program");
+    self[length] = '\0';
     setenv("MUSTER_BENCH_COUNTED", "1", 1);
     snprintf(out, sizeof(out), "--callgrind-out-file=%s", count_file);
     execlp("valgrind", "valgrind", "--tool=callgrind", "-q", "--collect-atstart=no",
-           "--toggle-collect=muster_bench_counted", out, "/proc/self/exe", "bench", argv[0],
-           argv[1], argv[2], argv[3], argv[4], (char *)NULL);
+           "--toggle-collect=muster_bench_counted", "--dump-after=muster_bench_counted", out, self,
+           "bench", argv[0], argv[1], argv[2], argv[3], argv[4], (char *)NULL);
     perror("muster bench: valgrind");
     exit(1);
 }

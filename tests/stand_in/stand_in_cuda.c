@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A CUDA runtime that does nothing and takes no time: see stand_in_nccl.c. Everything is memory of its one
- * device, every event has passed. */
+/* A CUDA runtime that does nothing and takes no time: see stand_in_nccl.c. Everything is memory of the one
+ * device that the process uses, every event has passed. */
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -12,7 +12,11 @@ struct CUevent_st {
     int unused;
 };
 
+enum { DEVICES = 64 };
+
 static struct CUevent_st the_event;
+static _Thread_local int current;
+static int used; /* the highest that was ever set: the process opens one, and may go back to device 0 */
 
 EXPORT cudaError_t cudaRuntimeGetVersion(int *version)
 {
@@ -28,19 +32,24 @@ EXPORT cudaError_t cudaDriverGetVersion(int *version)
 
 EXPORT cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
+    *count = DEVICES;
     return cudaSuccess;
 }
 
 EXPORT cudaError_t cudaGetDevice(int *device)
 {
-    *device = 0;
+    *device = current;
     return cudaSuccess;
 }
 
 EXPORT cudaError_t cudaSetDevice(int device)
 {
-    return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+    if (device < 0 || device >= DEVICES)
+        return cudaErrorInvalidDevice;
+    current = device;
+    if (device > used)
+        used = device;
+    return cudaSuccess;
 }
 
 EXPORT const char *cudaGetErrorName(cudaError_t code)
@@ -65,7 +74,7 @@ EXPORT cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attrib
 {
     (void)pointer;
     attributes->type = cudaMemoryTypeDevice;
-    attributes->device = 0;
+    attributes->device = used;
     return cudaSuccess;
 }
 
@@ -79,7 +88,7 @@ EXPORT cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCap
 EXPORT cudaError_t cudaStreamGetDevice(cudaStream_t stream, int *device)
 {
     (void)stream;
-    *device = 0;
+    *device = used;
     return cudaSuccess;
 }
 
