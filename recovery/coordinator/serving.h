@@ -9,6 +9,7 @@
 
 #include "coordinator/coordinator.h"
 #include "coordinator/gate.h"
+#include "coordinator/inbox.h"
 #include "coordinator/jobs.h"
 #include "coordinator/journal.h"
 #include "coordinator/peers.h"
@@ -23,16 +24,18 @@ struct muster_coordinator {
     muster_gate *gate;
     muster_counters counters;
     muster_peers *peers;
+    muster_inbox inbox;
     muster_jobs jobs;
     muster_journal journal; /* its term is the highest that was handed out */
     muster_event_log events;
     muster_tracer tracer;
     uint64_t last_ping_id;
     muster_core_actions actions;
-    bool events_failed;   /* said once */
-    muster_error failure; /* status not OK: it cannot keep its promises and ends */
-    uint64_t term;        /* of this start */
-    bool term_taken;      /* a job uses it */
+    int64_t said_refused_ns; /* when a refused message was last worth a line */
+    bool events_failed;      /* said once */
+    muster_error failure;    /* status not OK: it cannot keep its promises and ends */
+    uint64_t term;           /* of this start */
+    bool term_taken;         /* a job uses it */
     int wake_fd;
     bool has_thread;
     pthread_t thread;
@@ -41,6 +44,12 @@ struct muster_coordinator {
 
 /* The jobs of the journal are taken up again. */
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error);
+
+/* An answer to a message that no core has heard, or that it could not answer. */
+void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
+                           const muster_message *asked, muster_status status, const char *text);
+void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
+                           const muster_message *asked, muster_message_type type);
 
 /* Everything that is to be done now. */
 void muster_serving_turn(muster_coordinator *coordinator);

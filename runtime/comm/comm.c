@@ -38,12 +38,12 @@ muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, 
 
 /* Fails what is queued and lets go of the device and the transport; the agent thread may be waking it
  * meanwhile. keep: the device side may be kept for a shrink. */
-static muster_status disconnect(muster_comm *comm, muster_status status, bool keep)
+static void disconnect(muster_comm *comm, muster_status status, bool keep)
 {
     muster_job *job = comm->job;
     pthread_mutex_lock(&comm->lock);
     muster_comm_fail(comm, status);
-    muster_status closed = muster_device_side_close(comm, keep);
+    muster_device_side_close(comm, keep);
     pthread_mutex_lock(&job->comms_lock);
     muster_transport *transport = comm->transport;
     comm->transport = NULL;
@@ -51,7 +51,6 @@ static muster_status disconnect(muster_comm *comm, muster_status status, bool ke
     pthread_mutex_unlock(&comm->lock);
     if (transport != NULL)
         job->table->close(transport);
-    return closed;
 }
 
 void muster_comm_delete(muster_comm *comm)
@@ -60,7 +59,7 @@ void muster_comm_delete(muster_comm *comm)
         return;
     muster_job *job = comm->job;
     (void)muster_device_side_end_bracket(comm);
-    (void)disconnect(comm, MUSTER_ERR_LEFT, false);
+    disconnect(comm, MUSTER_ERR_LEFT, false);
     muster_flight_clean_up(comm);
     muster_progress_thread_pause(job->progress);
     pthread_mutex_lock(&job->comms_lock);
@@ -109,14 +108,11 @@ muster_status muster_job_close_transports(muster_job *job, muster_status status)
     /* Who leaves a healthy job takes its leave of the device in peace; else nobody may be waited for. */
     bool leaving = status == MUSTER_ERR_LEFT;
     bool keep = !leaving && muster_job_keeps_devices(job);
-    muster_status closed = MUSTER_OK;
     if (!leaving || any_flight(job))
-        closed = muster_device_plane_abort(&job->device, keep, NULL);
-    for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next) {
-        muster_status one = disconnect(comm, status, keep && comm->is_world);
-        closed = closed == MUSTER_OK ? one : closed;
-    }
-    return closed;
+        (void)muster_device_plane_abort(&job->device, keep, NULL);
+    for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next)
+        disconnect(comm, status, keep && comm->is_world);
+    return atomic_load(&job->device.stuck) ? MUSTER_ERR_DEVICE_STUCK : MUSTER_OK;
 }
 
 typedef struct connect_watch {

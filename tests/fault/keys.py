@@ -143,6 +143,7 @@ def keys_may_come_after_the_launcher():
         run.ends_with(0)
 
 
-main(pairs_are_made_private_and_never_replaced_unasked, a_job_lives_through_losses_with_keys,
-     who_has_no_right_key_learns_why, a_coordinator_says_what_is_wrong_with_its_files,
-     keys_may_come_after_the_launcher)
+if __name__ == "__main__":
+    main(pairs_are_made_private_and_never_replaced_unasked, a_job_lives_through_losses_with_keys,
+         who_has_no_right_key_learns_why, a_coordinator_says_what_is_wrong_with_its_files,
+         keys_may_come_after_the_launcher)

@@ -193,7 +193,8 @@ static void heartbeat(scenario_play *play, play_client *rank, char **words, int 
             activity->call = (uint32_t)atoi(words[i + 3]);
         }
     }
-    activity->progress_mark = activity->waiting ? rank->mark : ++rank->mark;
+    bool stands = activity->waiting || word_there(words, count, "hung");
+    activity->progress_mark = stands ? rank->mark : ++rank->mark;
     play_say(play, rank, &message);
 }
 
