@@ -79,25 +79,28 @@ static void report(const nccl_rank *self, const char *what, const char *figure,
         note(self, figure, muster_samples_least(samples));
 }
 
+static muster_device_facts device_facts(const nccl_rank *self)
+{
+    muster_device_facts facts = {.struct_bytes = sizeof(facts)};
+    must_be(muster_job_device_facts(self->job, &facts) == MUSTER_OK, "the device plane");
+    return facts;
+}
+
 /* Tensors of `bytes` a rank, all in the same memory: what is moved is not looked at. */
 static void describe(nccl_rank *self, bool on_device, void *mine, void *whole, size_t bytes)
 {
-    muster_device_facts facts = {.struct_bytes = sizeof(facts)};
-    if (on_device)
-        must_be(muster_job_device_facts(self->job, &facts) == MUSTER_OK, "the device plane");
+    const int32_t device = on_device ? device_facts(self).device : -1;
     for (int32_t i = 0; i < self->size; i++)
         self->lengths[i] = (int64_t)bytes;
     for (int i = 0; i < TENSORS_MOST; i++) {
         const int64_t rows = (int64_t)bytes;
         char *own = (char *)mine + (size_t)i * bytes;
         char *all = (char *)whole + (size_t)i * bytes * (size_t)self->size;
-        self->rows[i] = on_device
-                            ? muster_tensor_device(own, MUSTER_DTYPE_UINT8, rows, 1, facts.device)
-                            : muster_tensor_host(own, MUSTER_DTYPE_UINT8, rows, 1);
+        self->rows[i] = on_device ? muster_tensor_device(own, MUSTER_DTYPE_UINT8, rows, 1, device)
+                                  : muster_tensor_host(own, MUSTER_DTYPE_UINT8, rows, 1);
         self->whole[i] =
-            on_device
-                ? muster_tensor_device(all, MUSTER_DTYPE_UINT8, rows * self->size, 1, facts.device)
-                : muster_tensor_host(all, MUSTER_DTYPE_UINT8, rows * self->size, 1);
+            on_device ? muster_tensor_device(all, MUSTER_DTYPE_UINT8, rows * self->size, 1, device)
+                      : muster_tensor_host(all, MUSTER_DTYPE_UINT8, rows * self->size, 1);
         self->at_root[i] = (muster_root_rows){.struct_bytes = sizeof(muster_root_rows),
                                               .contiguous = &self->whole[i]};
     }
@@ -171,7 +174,8 @@ static void run_host(nccl_rank *self)
 static void take(nccl_rank *self, muster_nccl_raw *raw, size_t bytes)
 {
     const char *nccl = getenv("MUSTER_NCCL_LIBRARY"), *cuda = getenv("MUSTER_CUDA_LIBRARY");
-    must_be(muster_nccl_raw_open(raw, nccl, cuda), "opening NCCL and CUDA");
+    must_be(muster_nccl_raw_open(raw, nccl, cuda, device_facts(self).device),
+            "opening NCCL and CUDA");
     void *mine = muster_nccl_raw_alloc(raw, bytes * TENSORS_MOST);
     void *whole = muster_nccl_raw_alloc(raw, bytes * TENSORS_MOST * (size_t)self->size);
     must_be(mine != NULL && whole != NULL, "cudaMalloc");
@@ -255,8 +259,7 @@ static void measure_beside_raw(nccl_rank *self, size_t bytes, const char *size_t
 
 static void run_latency(nccl_rank *self)
 {
-    muster_device_facts facts = {.struct_bytes = sizeof(facts)};
-    must_be(muster_job_device_facts(self->job, &facts) == MUSTER_OK, "the device plane");
+    const muster_device_facts facts = device_facts(self);
     if (self->rank == 0)
         printf("# NCCL %d, CUDA runtime %d, driver %d\n", facts.nccl_version, facts.runtime_version,
                facts.driver_version);

@@ -39,7 +39,8 @@ static bool find(void *handle, const char *name, void *function)
     return symbol != NULL;
 }
 
-bool muster_nccl_raw_open(muster_nccl_raw *raw, const char *nccl_name, const char *cuda_name)
+bool muster_nccl_raw_open(muster_nccl_raw *raw, const char *nccl_name, const char *cuda_name,
+                          int32_t device)
 {
     static const char *const nccl_names[] = {"libnccl.so.2", NULL};
     static const char *const cuda_names[] = {"libcudart.so.13", "libcudart.so.12", NULL};
@@ -53,6 +54,7 @@ bool muster_nccl_raw_open(muster_nccl_raw *raw, const char *nccl_name, const cha
            find(raw->nccl_handle, "ncclSend", &raw->send) &&
            find(raw->nccl_handle, "ncclRecv", &raw->receive) &&
            find(raw->nccl_handle, "ncclCommGetAsyncError", &raw->async_error) &&
+           find(raw->cuda_handle, "cudaSetDevice", &raw->set_device) &&
            find(raw->cuda_handle, "cudaMalloc", &raw->malloc) &&
            find(raw->cuda_handle, "cudaFree", &raw->free) &&
            find(raw->cuda_handle, "cudaMemcpyAsync", &raw->copy) &&
@@ -60,6 +62,7 @@ bool muster_nccl_raw_open(muster_nccl_raw *raw, const char *nccl_name, const cha
            find(raw->cuda_handle, "cudaEventRecord", &raw->event_record) &&
            find(raw->cuda_handle, "cudaEventQuery", &raw->event_query) &&
            find(raw->cuda_handle, "cudaEventDestroy", &raw->event_destroy) &&
+           raw->set_device(device) == CUDA_SUCCESS &&
            raw->event_create(&raw->event, CUDA_EVENT_DISABLE_TIMING) == CUDA_SUCCESS;
 }
 

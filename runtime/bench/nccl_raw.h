@@ -21,6 +21,7 @@ typedef struct muster_nccl_raw {
     int (*send)(const void *, size_t, int, int, struct ncclComm *, void *);
     int (*receive)(void *, size_t, int, int, struct ncclComm *, void *);
     int (*async_error)(struct ncclComm *, int *);
+    int (*set_device)(int);
     int (*malloc)(void **, size_t);
     int (*free)(void *);
     int (*copy)(void *, const void *, size_t, int, void *);
@@ -30,8 +31,10 @@ typedef struct muster_nccl_raw {
     int (*event_destroy)(void *);
 } muster_nccl_raw;
 
-/* Names NULL: as the plug-in looks for them. False, and a line on stderr. */
-bool muster_nccl_raw_open(muster_nccl_raw *raw, const char *nccl_name, const char *cuda_name);
+/* Makes `device` the calling thread's. Names NULL: as the plug-in looks for them. False, and a line on
+ * stderr. */
+bool muster_nccl_raw_open(muster_nccl_raw *raw, const char *nccl_name, const char *cuda_name,
+                          int32_t device);
 void muster_nccl_raw_close(muster_nccl_raw *raw);
 
 /* Device memory of `bytes`, or NULL. */
