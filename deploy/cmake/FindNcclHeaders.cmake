@@ -3,14 +3,15 @@
 # are loaded when a job asks for them. Looked for in the usual folders of a CUDA installation, among the NVIDIA
 # wheels of the Python environment, and in the cache that `deploy/setup --nccl` fills.
 #
-#   NcclHeaders_FOUND, NcclHeaders_VERSION, nccl_headers (interface target)
+#   NcclHeaders_FOUND, NcclHeaders_REASON (why not), NcclHeaders_VERSION, nccl_headers (interface target)
 #   NCCL_INCLUDE_DIR, CUDA_RUNTIME_INCLUDE_DIR, CUDA_TARGET_INCLUDE_DIR: the places, may be given
 include(CheckCSourceCompiles)
 
+set(about "what deploy/setup --nccl unpacks the NVIDIA wheels into")
 if(DEFINED ENV{XDG_CACHE_HOME})
-  set(nccl_cache $ENV{XDG_CACHE_HOME}/muster/nvidia)
+  set(MUSTER_NVIDIA_CACHE $ENV{XDG_CACHE_HOME}/muster/nvidia CACHE PATH "${about}")
 else()
-  set(nccl_cache $ENV{HOME}/.cache/muster/nvidia)
+  set(MUSTER_NVIDIA_CACHE $ENV{HOME}/.cache/muster/nvidia CACHE PATH "${about}")
 endif()
 
 find_program(NCCL_PYTHON python3)
@@ -23,7 +24,7 @@ if(NCCL_PYTHON)
 endif()
 
 set(nccl_folders $ENV{NCCL_HOME} $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda)
-foreach(root ${nccl_wheels} ${nccl_cache})
+foreach(root ${nccl_wheels} ${MUSTER_NVIDIA_CACHE})
   list(APPEND nccl_folders ${root}/nccl ${root}/cu13 ${root}/cuda_runtime)
 endforeach()
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${nccl_folders} PATH_SUFFIXES include)
@@ -54,15 +55,23 @@ if(NCCL_INCLUDE_DIR AND CUDA_RUNTIME_INCLUDE_DIR)
   unset(CMAKE_REQUIRED_QUIET)
   if(NOT NCCL_HEADERS_COMPILE)
     unset(NCCL_HEADERS_COMPILE CACHE) # the next run may find what is missing now
-    set(nccl_incomplete "; what was found does not compile (${nccl_include_dirs})")
   endif()
 endif()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(NcclHeaders
   REQUIRED_VARS NCCL_INCLUDE_DIR CUDA_RUNTIME_INCLUDE_DIR NCCL_HEADERS_COMPILE
-  VERSION_VAR NcclHeaders_VERSION
-  REASON_FAILURE_MESSAGE "libmuster-nccl is left out: `deploy/setup --nccl` fetches the headers${nccl_incomplete}")
+  VERSION_VAR NcclHeaders_VERSION)
+if(NOT NCCL_INCLUDE_DIR)
+  set(NcclHeaders_REASON "there is no nccl.h")
+elseif(NcclHeaders_FIND_VERSION AND NcclHeaders_VERSION VERSION_LESS NcclHeaders_FIND_VERSION)
+  set(NcclHeaders_REASON
+    "nccl.h is of ${NcclHeaders_VERSION}, which is too old (${NCCL_INCLUDE_DIR})")
+elseif(NOT CUDA_RUNTIME_INCLUDE_DIR)
+  set(NcclHeaders_REASON "there is no cuda_runtime_api.h")
+elseif(NOT NCCL_HEADERS_COMPILE)
+  set(NcclHeaders_REASON "what was found does not compile (${nccl_include_dirs})")
+endif()
 
 if(NcclHeaders_FOUND AND NOT TARGET nccl_headers)
   add_library(nccl_headers INTERFACE)

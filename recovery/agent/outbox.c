@@ -67,6 +67,10 @@ bool muster_outbox_put(muster_outbox *outbox, muster_message *message)
             continue;
         }
         if (message->type == MUSTER_MESSAGE_EVIDENCE) {
+            /* A lost connection is said again while it lasts: a suspicion that stops has passed. */
+            if (message->u.evidence.evidence == MUSTER_EVIDENCE_CONNECTION_LOST) {
+                outbox->entries[i].sent = false;
+            }
             muster_message_clean_up(message);
             memset(message, 0, sizeof *message);
             return true;

@@ -3,7 +3,9 @@
  * blame? Its heartbeats say what its working thread does:
  *
  *   it does not wait, twice     it stayed out of a batch in which others wait: verdict. Once could be the
- *                               moment at which it comes, late, or spins before it says that it waits
+ *                               moment at which it comes, late, or spins before it says that it waits;
+ *                               once is enough where its progress mark, which every call moves, is that
+ *                               of the last heartbeat before: then it cannot have come
  *   it waits, and so does       the ranks are in different calls: a mistake of the program, told to all;
  *   everybody, for a while      nobody is killed
  *   it waits, others do not     somebody else is late; whoever waits for that one will accuse it. After
@@ -45,6 +47,8 @@ void muster_core_accusation_add(muster_core *core, const muster_core_slot *accus
     }
     muster_core_grow((void **)&core->accusations, core->accusation_count,
                      &core->accusation_capacity, sizeof *core->accusations);
+    const muster_core_slot *accused =
+        muster_core_members_slot(core, message->u.evidence.accused_slot);
     core->accusations[core->accusation_count++] = (muster_core_accusation){
         .accuser = accuser->slot,
         .accused = message->u.evidence.accused_slot,
@@ -54,6 +58,9 @@ void muster_core_accusation_add(muster_core *core, const muster_core_slot *accus
         .call = message->u.evidence.call,
         .at_ns = core->now_ns,
         .looked_ns = core->now_ns,
+        .idle_before =
+            accused && accused->process.activity_ns > 0 && !accused->process.activity.waiting,
+        .mark_before = accused ? accused->process.activity.progress_mark : 0,
     };
     core->changed = true;
 }
@@ -97,7 +104,11 @@ static void accusation_look(muster_core *core, muster_core_accusation *accusatio
         return;
     }
     accusation->looked_ns = accused->process.activity_ns;
-    accusation->idle_in_row = accused->process.activity.waiting ? 0 : accusation->idle_in_row + 1;
+    const muster_activity *activity = &accused->process.activity;
+    bool never_came = accusation->idle_before && activity->progress_mark == accusation->mark_before;
+    accusation->idle_before = false; /* says something of the first heartbeat after it only */
+    accusation->idle_in_row =
+        activity->waiting ? 0 : accusation->idle_in_row + (never_came ? 2 : 1);
 }
 
 /* True when the accusation is settled. */

@@ -44,6 +44,7 @@ void muster_core_free(muster_core *core)
     free(core->restore_slots);
     free(core->deaths);
     free(core->accusations);
+    free(core->cuts);
     free(core->spares);
     free(core->launchers);
     free(core->adoption.members);
@@ -52,6 +53,17 @@ void muster_core_free(muster_core *core)
 }
 
 /* ---- messages of ranks ---- */
+
+static void core_unreachable(muster_core *core, const muster_core_slot *from,
+                             const muster_core_slot *accused, uint64_t epoch)
+{
+    bool open = core->state == MUSTER_CORE_RUNNING || core->state == MUSTER_CORE_CONNECTING;
+    if (open && epoch == core->epoch && muster_core_cut_add(core, from, accused)) {
+        muster_core_note(core, MUSTER_NOTE_SUSPECTED, accused->slot, accused->process.incarnation,
+                         MUSTER_EVIDENCE_CONNECTION_LOST, from->slot,
+                         "slot %d cannot reach slot %d", from->slot, accused->slot);
+    }
+}
 
 static void core_evidence(muster_core *core, const muster_core_slot *from,
                           const muster_message *message)
@@ -62,6 +74,10 @@ static void core_evidence(muster_core *core, const muster_core_slot *from,
         return; /* old news */
     }
     muster_evidence evidence = (muster_evidence)message->u.evidence.evidence;
+    if (evidence == MUSTER_EVIDENCE_CONNECTION_LOST) {
+        core_unreachable(core, from, accused, message->epoch);
+        return;
+    }
     if (evidence != MUSTER_EVIDENCE_ROBUST_FUTEX && evidence != MUSTER_EVIDENCE_BATCH_DEADLINE) {
         return; /* a peer can prove nothing else */
     }
@@ -281,8 +297,8 @@ static void core_look_at_everything(muster_core *core)
 {
     static void (*const looks[])(muster_core *) = {
         muster_core_adoption_turn, muster_core_detector_turn, muster_core_accusation_turn,
-        muster_core_launcher_turn, muster_core_ending_turn,   muster_core_verdict_flush,
-        muster_core_rebuild_turn,
+        muster_core_cut_turn,      muster_core_launcher_turn, muster_core_ending_turn,
+        muster_core_verdict_flush, muster_core_rebuild_turn,
     };
     do {
         core->changed = false;

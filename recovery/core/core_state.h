@@ -9,6 +9,7 @@
  *   rejoin.c       ranks that come back, to a coordinator that may know less than they do
  *   detector.c     silence, lost connections
  *   accusation.c   batches in which others wait past their deadline
+ *   cut.c          members that live but cannot reach each other
  *   verdict.c      fencing, revoking
  *   rebuild.c      quiet, gone, agreed, connected
  *   replacement.c  who fills a lost slot
@@ -99,6 +100,7 @@ typedef struct muster_core_slot {
     uint32_t started_incarnation;
     int32_t started_id;
     int32_t deaths_without_commit;
+    bool cut_off; /* of the side that goes; during one turn of cut.c */
 } muster_core_slot;
 
 typedef struct muster_core_death {
@@ -131,9 +133,19 @@ typedef struct muster_core_accusation {
     uint64_t communicator, sequence;
     uint32_t call;
     int64_t at_ns;
-    int64_t looked_ns;   /* of the accused's last heartbeat that was looked at */
-    int32_t idle_in_row; /* heartbeats since then, one after the other, in which it did not wait */
+    int64_t looked_ns;    /* of the accused's last heartbeat that was looked at */
+    bool idle_before;     /* the accused's last heartbeat before it did not wait, ... */
+    uint64_t mark_before; /* ... and this was its progress mark */
+    int32_t idle_in_row;  /* heartbeats since then, one after the other, in which it did not wait */
 } muster_core_accusation;
+
+/* A member of the current epoch cannot reach another one, it says. */
+typedef struct muster_core_cut {
+    int32_t accuser;
+    int32_t accused;
+    int64_t since_ns;
+    int64_t said_ns; /* last */
+} muster_core_cut;
 
 /* Membership of a past epoch, as long as somebody may hold a state of it. */
 typedef struct muster_core_past {
@@ -180,6 +192,8 @@ struct muster_core {
     size_t death_count, death_capacity;
     muster_core_accusation *accusations;
     size_t accusation_count, accusation_capacity;
+    muster_core_cut *cuts;
+    size_t cut_count, cut_capacity;
     muster_core_process *spares;
     size_t spare_count, spare_capacity;
     muster_core_launcher *launchers;
@@ -286,6 +300,12 @@ void muster_core_accusation_add(muster_core *core, const muster_core_slot *accus
 void muster_core_accusation_turn(muster_core *core);
 void muster_core_activity_update(muster_core *core, muster_core_slot *slot,
                                  const muster_activity *activity);
+
+/* cut.c */
+/* True when nobody has said so of the accused before, in this epoch. */
+bool muster_core_cut_add(muster_core *core, const muster_core_slot *accuser,
+                         const muster_core_slot *accused);
+void muster_core_cut_turn(muster_core *core);
 
 /* verdict.c */
 void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_evidence evidence,

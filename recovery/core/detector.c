@@ -86,6 +86,10 @@ void muster_core_detector_pause(muster_core *core)
     for (size_t i = 0; i < core->accusation_count; i++) {
         core->accusations[i].at_ns += paused_ns;
     }
+    for (size_t i = 0; i < core->cut_count; i++) {
+        core->cuts[i].since_ns += paused_ns;
+        core->cuts[i].said_ns += paused_ns;
+    }
     core->forming_since_ns += paused_ns;
     core->revoked_since_ns += paused_ns;
     core->connecting_since_ns += paused_ns;

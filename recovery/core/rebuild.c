@@ -354,6 +354,7 @@ static void rebuild_turn_connecting(muster_core *core)
     if (all) {
         core->death_count = 0;
         core->has_run = true;
+        core->cut_count = 0;
         muster_core_state_move(core, MUSTER_CORE_RUNNING);
         muster_core_note(core, MUSTER_NOTE_ESTABLISHED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
                          core->member_count, "epoch %llu is established",

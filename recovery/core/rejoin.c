@@ -17,7 +17,7 @@ bool muster_core_term_meet(muster_core *core, uint64_t term)
         return true;
     }
     if (core->state == MUSTER_CORE_ENDED) {
-        return false; /* the job goes on elsewhere, or began anew: this coordinator is silent */
+        return false; /* it is not this coordinator's any more, or never will be */
     }
     if (core->state == MUSTER_CORE_FORMING) {
         /* We knew less than the ranks: they would refuse our lower term. */

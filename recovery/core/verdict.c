@@ -142,6 +142,7 @@ void muster_core_verdict_revoke(muster_core *core)
     muster_core_state_move(core, MUSTER_CORE_REVOKED);
     core->revoked_since_ns = core->now_ns;
     core->accusation_count = 0;
+    core->cut_count = 0;
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_process *process = &core->slots[i].process;
         free(process->holdings);

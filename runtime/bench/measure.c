@@ -68,7 +68,7 @@ double muster_samples_median(const muster_samples *samples)
 void muster_measure_print_time(const char *name, const muster_samples *samples_us, double floor_us)
 {
     double median_us = muster_samples_median(samples_us);
-    printf("%-58s median %10.2f us  least %10.2f  worst %10.2f  n %zu", name, median_us,
+    printf("%-68s median %10.2f us  least %10.2f  worst %10.2f  n %zu", name, median_us,
            muster_samples_least(samples_us), muster_samples_most(samples_us), samples_us->count);
     if (floor_us > 0)
         printf("  wanted < %g us: %s", floor_us, median_us < floor_us ? "held" : "MISSED");
@@ -78,7 +78,7 @@ void muster_measure_print_time(const char *name, const muster_samples *samples_u
 
 void muster_measure_print_ratio(const char *name, double ratio, const char *of_what, double floor)
 {
-    printf("%-58s %.2f of %s", name, ratio, of_what);
+    printf("%-68s %.2f of %s", name, ratio, of_what);
     if (floor > 0)
         printf("  wanted >= %.2f: %s", floor, ratio >= floor ? "held" : "MISSED");
     printf("\n");

@@ -72,8 +72,14 @@ muster_device_plan muster_device_plan_of(const void *offers, size_t stride_bytes
         .shrink = reference->parent_epoch != 0,
         .ids_complete = true,
     };
+    int32_t gave_up = -1;
     for (int32_t rank = 0; rank < count; rank++) {
         const muster_device_offer *offer = muster_device_offer_of(offers, stride_bytes, rank);
+        /* Its failure is a consequence of somebody's; that one is to be named. */
+        if (offer->gave_up != 0) {
+            gave_up = gave_up < 0 ? rank : gave_up;
+            continue;
+        }
         plan.status = check(reference, offer, rank, error);
         if (plan.status != MUSTER_OK) {
             plan.rank = rank;
@@ -81,6 +87,11 @@ muster_device_plan muster_device_plan_of(const void *offers, size_t stride_bytes
         }
         plan.shrink = plan.shrink && offer->parent_epoch == reference->parent_epoch;
         plan.ids_complete = plan.ids_complete && offer->makes_id == offer->has_id;
+    }
+    if (gave_up >= 0) {
+        plan.rank = gave_up;
+        plan.status =
+            check(reference, muster_device_offer_of(offers, stride_bytes, gave_up), gave_up, error);
     }
     return plan;
 }

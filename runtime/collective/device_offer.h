@@ -39,16 +39,19 @@ typedef struct muster_device_offer {
     uint64_t parent_epoch;
     uint32_t makes_id; /* this rank is one of those that make an id */
     uint32_t has_id;   /* ... and here it is */
+    uint32_t gave_up;  /* the failure is only that the others had ended without this rank */
+    uint32_t reserved;
     uint8_t id[MUSTER_DEVICE_OFFER_ID_BYTES];
     char text[MUSTER_DEVICE_OFFER_TEXT_BYTES]; /* the failure in this rank's own words */
 } muster_device_offer;
 
 typedef struct muster_device_plan {
-    muster_status status; /* of the lowest failing rank */
-    int32_t rank;         /* that rank; -1 where none */
-    bool has_plane;       /* all ranks have one; else none has */
-    bool shrink;          /* all kept the same epoch's communicator: shrink it */
-    bool ids_complete;    /* whoever makes an id has given it */
+    muster_status
+        status;     /* of the lowest failing rank; of one that gave up only where no other failed */
+    int32_t rank;   /* that rank; -1 where none */
+    bool has_plane; /* all ranks have one; else none has */
+    bool shrink;    /* all kept the same epoch's communicator: shrink it */
+    bool ids_complete; /* whoever makes an id has given it */
 } muster_device_plan;
 
 /* Over count offers of one stage, by rank, stride_bytes apart. On a failure error (may be NULL) gets the

@@ -17,6 +17,8 @@ _Static_assert(MUSTER_DEVICE_OFFER_ID_BYTES == MUSTER_DEVICE_ID_BYTES, "an id fi
 
 /* How often a round that is not complete looks for a revoke and its deadline. */
 #define LOOK_NS INT64_C(10000000)
+/* How long, in graces of a verdict, a rank may be inside the native library after others have come out. */
+#define STRAGGLE_GRACES 5
 
 /* One rank's work on one connection. */
 typedef struct connecting {
@@ -28,6 +30,8 @@ typedef struct connecting {
     muster_device_offer offer; /* what this rank says next */
     const void *offers;        /* what all have said, of the last round */
     muster_device_plan plan;
+    int64_t
+        others_ended_ns; /* since when somebody's work for this stage has ended; 0: nobody's has */
 } connecting;
 
 static bool cancelled(const connecting *self)
@@ -136,8 +140,27 @@ static bool could_shrink(const connecting *self)
     return count > 0;
 }
 
-static muster_device_connect_options connect_options(const connecting *self)
+/* While this rank is inside the native library: a revoke, or that it waits for somebody who has given up
+ * already, and said so in the round that follows. Nobody can end well long before the last one does. */
+static bool in_vain(void *context)
 {
+    connecting *self = context;
+    muster_comm *comm = self->comm;
+    if (cancelled(self))
+        return true;
+    comm->job->table->round_missing(comm->transport, comm->round + 1, &comm->missing);
+    if (muster_rank_set_count(&comm->missing) == comm->size)
+        return false;
+    int64_t now_ns = muster_clock_now_ns();
+    if (self->others_ended_ns == 0)
+        self->others_ended_ns = now_ns;
+    return now_ns - self->others_ended_ns >
+           STRAGGLE_GRACES * comm->job->policy.deadlines.verdict_grace_ns;
+}
+
+static muster_device_connect_options connect_options(connecting *self)
+{
+    self->others_ended_ns = 0;
     const muster_comm *comm = self->comm;
     /* The last tenth is for the round that says what came of it. */
     int64_t now_ns = muster_clock_now_ns();
@@ -148,8 +171,8 @@ static muster_device_connect_options connect_options(const connecting *self)
         .own_rank = comm->rank,
         .rank_count = comm->size,
         .deadline_ns = now_ns + (left_ns > 0 ? left_ns / 10 * 9 : 0),
-        .cancelled = self->options->cancelled,
-        .context = self->options->context,
+        .cancelled = in_vain,
+        .context = self,
     };
 }
 
@@ -158,7 +181,8 @@ static muster_status forget_parent(connecting *self, muster_error *error)
     muster_device_side *side = &self->comm->device;
     if (side->parent == NULL)
         return MUSTER_OK;
-    muster_status status = self->table->comm_close(side->parent, error);
+    muster_status status = muster_device_plane_note(&self->comm->job->device,
+                                                    self->table->comm_close(side->parent, error));
     side->parent = NULL;
     free(side->parent_members);
     side->parent_members = NULL;
@@ -168,21 +192,27 @@ static muster_status forget_parent(connecting *self, muster_error *error)
 
 /* The round in which all learn what came of each one's work on `made`. Keeps it where all have done it. */
 static muster_status confirm(connecting *self, muster_device_stage stage, muster_status own,
-                             const muster_error *own_error, muster_device_comm *made,
-                             muster_error *error)
+                             muster_error *own_error, muster_device_comm *made, muster_error *error)
 {
     muster_status status = own;
-    if (own == MUSTER_ERR_RANK_LOST) {
+    if (own == MUSTER_ERR_RANK_LOST && cancelled(self)) {
         say_lost(self, error); /* a revoke: the others hear it as well */
     } else {
+        self->offer.gave_up = own == MUSTER_ERR_RANK_LOST;
+        if (own == MUSTER_ERR_RANK_LOST)
+            own = muster_error_set(own_error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_TIMEOUT, 0, 0,
+                                   "the others had ended without this rank");
         tell(self, own, own_error);
         status = exchange(self, stage, error);
+        self->offer.gave_up = 0;
     }
     if (status == MUSTER_OK) {
         self->comm->device.live = made;
         return MUSTER_OK;
     }
-    if (made != NULL && self->table->comm_close(made, NULL) == MUSTER_ERR_DEVICE_STUCK)
+    if (made != NULL &&
+        muster_device_plane_note(&self->comm->job->device, self->table->comm_close(made, NULL)) ==
+            MUSTER_ERR_DEVICE_STUCK)
         return muster_error_set(error, MUSTER_ERR_DEVICE_STUCK, MUSTER_FIELD_DEVICE, 0, 0, "%s; %s",
                                 muster_status_text(MUSTER_ERR_DEVICE_STUCK),
                                 muster_advice_text(muster_status_advice(MUSTER_ERR_DEVICE_STUCK)));
@@ -384,25 +414,22 @@ static bool keep_as_parent(muster_comm *comm)
     return true;
 }
 
-muster_status muster_device_side_close(muster_comm *comm, bool keep)
+void muster_device_side_close(muster_comm *comm, bool keep)
 {
     muster_device_side *side = &comm->device;
-    const muster_device_table *table = comm->job->device.table;
-    muster_status status = MUSTER_OK;
+    muster_device_plane *plane = &comm->job->device;
     if (side->parent != NULL && (side->live != NULL || !keep)) {
-        if (table->comm_close(side->parent, NULL) == MUSTER_ERR_DEVICE_STUCK)
-            status = MUSTER_ERR_DEVICE_STUCK;
+        (void)muster_device_plane_note(plane, plane->table->comm_close(side->parent, NULL));
         side->parent = NULL;
         side->parent_epoch = 0;
     }
-    if (side->live != NULL && !(keep && table->can_shrink(side->live) && keep_as_parent(comm))) {
-        if (table->comm_close(side->live, NULL) == MUSTER_ERR_DEVICE_STUCK)
-            status = MUSTER_ERR_DEVICE_STUCK;
+    if (side->live != NULL &&
+        !(keep && plane->table->can_shrink(side->live) && keep_as_parent(comm))) {
+        (void)muster_device_plane_note(plane, plane->table->comm_close(side->live, NULL));
         side->live = NULL;
     }
     if (side->parent == NULL) {
         free(side->parent_members);
         side->parent_members = NULL;
     }
-    return status;
 }

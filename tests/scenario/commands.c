@@ -123,6 +123,7 @@ static void command_join(scenario_play *play, char **words, int count)
     const char *slots = word_after(words, count, "slots");
     const char *process = word_after(words, count, "process");
     const char *version = word_after(words, count, "version");
+    const char *host = word_after(words, count, "host");
     for (int i = 0; i < rank_count; i++) {
         const char *dot = strchr(ranks[i], '.');
         char name[24];
@@ -136,6 +137,9 @@ static void command_join(scenario_play *play, char **words, int count)
         join_fill(play, rank, &message);
         if (slots) {
             message.u.join.slot_count = atoi(slots);
+        }
+        if (host) {
+            message.u.join.host = strtoull(host, NULL, 10);
         }
         if (version) {
             message.u.join.library_version = (uint32_t)atoi(version);
@@ -189,7 +193,8 @@ static void heartbeat(scenario_play *play, play_client *rank, char **words, int 
             activity->call = (uint32_t)atoi(words[i + 3]);
         }
     }
-    activity->progress_mark = activity->waiting ? rank->mark : ++rank->mark;
+    bool stands = activity->waiting || word_there(words, count, "hung");
+    activity->progress_mark = stands ? rank->mark : ++rank->mark;
     play_say(play, rank, &message);
 }
 
@@ -288,7 +293,9 @@ static void command_evidence(scenario_play *play, char **words, int count)
     const play_client *accused = play_client_rank(play, words[1]);
     muster_message message = {.type = MUSTER_MESSAGE_EVIDENCE};
     message.u.evidence.evidence = strcmp(words[0], "dying") == 0 ? MUSTER_EVIDENCE_ROBUST_FUTEX
-                                                                 : MUSTER_EVIDENCE_BATCH_DEADLINE;
+                                  : strcmp(words[0], "unreachable") == 0
+                                      ? MUSTER_EVIDENCE_CONNECTION_LOST
+                                      : MUSTER_EVIDENCE_BATCH_DEADLINE;
     message.u.evidence.accused_slot = accused->slot;
     message.u.evidence.accused_incarnation = accused->incarnation;
     play_say(play, play_client_rank(play, words[3]), &message);
@@ -443,7 +450,8 @@ void commands_do(scenario_play *play, char *text)
         command_quiet(play, words, count);
     } else if (strcmp(verb, "started") == 0 || strcmp(verb, "exited") == 0) {
         command_process(play, words, count);
-    } else if (strcmp(verb, "dying") == 0 || strcmp(verb, "late") == 0) {
+    } else if (strcmp(verb, "dying") == 0 || strcmp(verb, "late") == 0 ||
+               strcmp(verb, "unreachable") == 0) {
         command_evidence(play, words, count);
     } else if (strcmp(verb, "lost") == 0 || strcmp(verb, "gone") == 0) {
         command_lost(play, words);

@@ -396,6 +396,11 @@ void muster_nccl_batch_release(muster_device_batch *batch)
 
 void muster_nccl_batch_drop_all(muster_device_comm *comm)
 {
-    while (comm->first != NULL)
-        discard(comm->first);
+    for (muster_device_batch *batch = comm->first, *next = NULL; batch != NULL; batch = next) {
+        next = batch->next;
+        muster_nccl_events_put(&comm->events, batch->event);
+        free(batch);
+    }
+    comm->first = NULL;
+    comm->last = NULL;
 }

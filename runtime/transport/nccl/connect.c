@@ -237,6 +237,7 @@ static muster_status shrink(muster_device_comm *parent, int *excluded, int32_t e
         status = take_child(parent, child, error);
     if (status != MUSTER_OK)
         return undo(parent, false, status, error);
+    MUSTER_ASSERT(*child != NULL);
     status = wait_for(*child, muster_nccl_bracket_enter, shrink_call, &wait, error);
     return status == MUSTER_OK ? status : undo(*child, true, status, error);
 }
@@ -266,6 +267,7 @@ muster_status muster_nccl_connect_shrink(muster_device_comm *parent, const int32
     free(list);
     if (status != MUSTER_OK)
         return status;
+    MUSTER_ASSERT(child != NULL);
     child->settled = true;
     *handle = child;
     return muster_error_set_ok(error);

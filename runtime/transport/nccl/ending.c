@@ -151,6 +151,8 @@ static void run_round(muster_device *device)
     muster_device_comm *first = collect(device);
     pthread_mutex_unlock(&device->lock);
 
+    /* This thread is ours; NCCL's own code sets the device where it needs it, and says so if that fails. */
+    (void)library->cudaSetDevice(device->index);
     wait_for_brackets(device, first);
     for (muster_device_comm *comm = first; comm != NULL; comm = comm->ending)
         comm->step = choose(comm);
@@ -175,7 +177,6 @@ static void run_round(muster_device *device)
 static void *run(void *argument)
 {
     muster_device *device = argument;
-    (void)device->library.cudaSetDevice(device->index);
     pthread_mutex_lock(&device->lock);
     for (;;) {
         if (any_ending(device))

@@ -54,7 +54,7 @@ typedef struct muster_nccl_library {
     int nccl_version;
     int runtime_version;
     int driver_version;
-#define MUSTER_NCCL_MEMBER(name) __typeof__(name) *name;
+#define MUSTER_NCCL_MEMBER(name) __typeof__(name) *(name);
     MUSTER_NCCL_CALLS(MUSTER_NCCL_MEMBER)
     MUSTER_CUDA_CALLS(MUSTER_NCCL_MEMBER)
 #undef MUSTER_NCCL_MEMBER

@@ -227,7 +227,7 @@ static void serve_guests(muster_tcp_porter *porter)
 /* A new mesh: who waited for it comes in. */
 static void serve_parked(muster_tcp_porter *porter)
 {
-    for (size_t i = 0; i < porter->guest_count;)
+    for (size_t i = 0; porter->guests != NULL && i < porter->guest_count;)
         if (!porter->guests[i].parked || judge_guest(porter, i))
             i++;
 }

@@ -130,7 +130,7 @@ static muster_status listen_at(struct sockaddr_storage *local, muster_tcp_addres
 muster_status muster_tcp_reach_listen(const char *host_address, const char *coordinator,
                                       muster_tcp_address *address, int *fd, muster_error *error)
 {
-    struct sockaddr_storage local;
+    struct sockaddr_storage local = {.ss_family = AF_UNSPEC};
 
     memset(address, 0, sizeof *address);
     *fd = -1;

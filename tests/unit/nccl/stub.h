@@ -34,23 +34,23 @@ typedef struct stub_failure {
 } stub_failure;
 
 typedef struct stub_nccl {
-    int version;
-    int polls;              /* "in progress" so many times after each thing begun; < 0: for ever */
-    int async_error;        /* what the poll says after that, if not success */
-    bool no_child;          /* a shrink that says success and gives no communicator */
     atomic_bool hold_abort; /* the end of a group with an abort in it waits */
     atomic_bool hold_poll;  /* ncclCommGetAsyncError waits inside */
     atomic_bool hold_destroy;
+    int version;
+    int polls;       /* "in progress" so many times after each thing begun; < 0: for ever */
+    int async_error; /* what the poll says after that, if not success */
+    bool no_child;   /* a shrink that says success and gives no communicator */
     stub_failure failure;
     atomic_int *order; /* the count of calls of both; NULL: none kept */
     /* What was seen. */
     stub_entry log[STUB_LOG_MAX];
-    int log_count;
+    atomic_int log_count;  /* raised once its entry is written */
     atomic_int inside;     /* threads in ncclCommGetAsyncError */
     atomic_int violations; /* of NCCL's rules */
     char violation[160];   /* the first one */
-    int live_comms;
-    int groups;
+    atomic_int live_comms;
+    atomic_int groups;
     int id_count;        /* of the last scalable initialisation */
     ncclConfig_t config; /* of the last initialisation or shrink */
 } stub_nccl;
@@ -66,7 +66,7 @@ typedef struct stub_cuda {
     atomic_int *order; /* the count of calls of both; NULL: none kept */
     /* What was seen. */
     stub_entry log[STUB_LOG_MAX];
-    int log_count;
+    atomic_int log_count;
     int events_made;
     int events_live;
     int copies;

@@ -67,8 +67,10 @@ static cudaError_t enter(stub_entry entry)
 {
     entry.device = current;
     entry.order = control.order != NULL ? atomic_fetch_add(control.order, 1) : 0;
-    if (control.log_count < STUB_LOG_MAX)
-        control.log[control.log_count++] = entry;
+    if (control.log_count < STUB_LOG_MAX) {
+        control.log[control.log_count] = entry;
+        control.log_count++;
+    }
     control.failure.calls++;
     const bool named =
         control.failure.name == NULL || strcmp(control.failure.name, entry.name) == 0;

@@ -51,7 +51,10 @@ EXPORT int stub_nccl_depth(void)
 EXPORT void stub_nccl_reset(void)
 {
     pthread_mutex_lock(&lock);
-    memset(&control, 0, sizeof(control));
+    atomic_store(&control.hold_abort, false);
+    atomic_store(&control.hold_poll, false);
+    atomic_store(&control.hold_destroy, false);
+    memset(&control.version, 0, sizeof(control) - offsetof(stub_nccl, version));
     memset(comms, 0, sizeof(comms));
     comm_count = 0;
     control.version = 22907;
@@ -75,8 +78,10 @@ static void hold(atomic_bool *held)
 static ncclResult_t enter(stub_entry entry)
 {
     entry.order = control.order != NULL ? atomic_fetch_add(control.order, 1) : 0;
-    if (control.log_count < STUB_LOG_MAX)
-        control.log[control.log_count++] = entry;
+    if (control.log_count < STUB_LOG_MAX) {
+        control.log[control.log_count] = entry;
+        control.log_count++;
+    }
     if (entry.comm != NULL && entry.comm->dead)
         violate("a call on a communicator that was freed");
     if (entry.comm != NULL && entry.comm->inside > 0)
@@ -112,6 +117,11 @@ static ncclResult_t initialise(const char *name, ncclComm_t *comm, const ncclCon
     *comm = NULL;
     if (result == ncclSuccess) {
         *comm = new_comm();
+        if (*comm == NULL) {
+            violate("more communicators than the stub has room for");
+            pthread_mutex_unlock(&lock);
+            return ncclInternalError;
+        }
         control.config = *config;
         if (config->blocking != 0)
             violate("a blocking communicator");
@@ -208,8 +218,10 @@ EXPORT ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state)
     if (comm->state == ncclInProgress && comm->polls_left == 0) {
         comm->state = control.async_error;
         if (comm->child_place != NULL && comm->state == ncclSuccess && !control.no_child) {
-            *comm->child_place = new_comm();
-            begin(*comm->child_place);
+            ncclComm_t child = new_comm();
+            if (child != NULL)
+                begin(child);
+            *comm->child_place = child;
         }
         comm->child_place = NULL;
     } else if (comm->polls_left > 0) {

@@ -14,8 +14,7 @@ typedef const muster_device_table *(*plugin_function)(void);
 static const muster_device_table *load(void)
 {
     void *handle = dlopen(PLUGIN_FILE, RTLD_NOW | RTLD_LOCAL);
-    if (handle == NULL)
-        fail_msg("%s", dlerror());
+    assert_non_null(handle);
     void *symbol = dlsym(handle, MUSTER_DEVICE_PLUGIN_SYMBOL);
     assert_non_null(symbol);
     plugin_function plugin;
