@@ -87,14 +87,15 @@ void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_
     uint32_t incarnation = process->incarnation;
     int32_t process_id = process->process_id;
     bool member = slot->member;
-    /* Before anyone hears of it: a coordinator that died after it had told the survivors would come
-     * back, find this rank alive, and take it in again. */
-    muster_core_persist(core);
     muster_core_note(core, MUSTER_NOTE_VERDICT, slot->slot, incarnation, (uint32_t)evidence,
                      wait_status, "slot %d is lost: %s%s (incarnation %u, process %d)", slot->slot,
                      muster_evidence_text(evidence),
                      verdict_exit_text(wait_status, exit_text, sizeof exit_text), incarnation,
                      process_id);
+    /* Before any rank or launcher acts on it: a coordinator that died after it had told the survivors
+     * would come back, find this rank alive, and take it in again. After the note, so that people read
+     * of every death. */
+    muster_core_persist(core);
     if (member) {
         verdict_remember(core, slot, evidence, wait_status);
     }

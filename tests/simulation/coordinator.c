@@ -242,6 +242,10 @@ static bool coordinator_do(sim_world *world, sim_coordinator *coordinator,
                            const muster_core_action *action)
 {
     bool dies = coordinator->crash_in_actions > 0 && --coordinator->crash_in_actions == 0;
+    bool service = coordinator->index == world->network.service;
+    if (service && (dies || action->kind != MUSTER_CORE_NOTE)) {
+        sim_witness_given(world, !dies);
+    }
     if (action->kind == MUSTER_CORE_PERSIST) {
         coordinator_persist(world, coordinator, dies);
     } else if (!dies && action->kind == MUSTER_CORE_SEND) {

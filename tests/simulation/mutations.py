@@ -22,8 +22,8 @@ MUTATIONS = {
         "return incarnation < slot->fence && slot->slot < 0;"),
     "verdict_is_durable_before_it_is_said": (
         "verdict.c",
-        "     * back, find this rank alive, and take it in again. */\n    muster_core_persist(core);",
-        "     * back, find this rank alive, and take it in again. */"),
+        "     * of every death. */\n    muster_core_persist(core);",
+        "     * of every death. */"),
     "epoch_numbers_grow": (
         "rebuild.c",
         "core->epoch = 1 + (core->epoch > core->epoch_floor ? core->epoch : core->epoch_floor);",

@@ -309,6 +309,16 @@ void sim_witness_forgotten(sim_world *world)
     world->journal_lost = world->journal_lost || world->witness.epoch_count > 0;
 }
 
+/* What follows a note is done: people may read of a verdict that its coordinator did not live to give. */
+void sim_witness_given(sim_world *world, bool given)
+{
+    for (int i = 0; i < world->process_count; i++) {
+        sim_process *process = world->processes[i];
+        process->fenced = process->fenced || (process->verdict_noted && given);
+        process->verdict_noted = false;
+    }
+}
+
 void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, const muster_note *note)
 {
     sim_witness *witness = &world->witness;
@@ -319,7 +329,7 @@ void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, cons
             bool meant = (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
                          (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
             if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
-                process->fenced = true;
+                process->verdict_noted = true;
                 process->fenced_epoch = note->epoch;
                 if (note->evidence == MUSTER_EVIDENCE_EXITED &&
                     witness_left(coordinator, process)) {

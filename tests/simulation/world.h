@@ -254,6 +254,7 @@ typedef struct sim_process {
     muster_holding quiet_holdings[4];
     int32_t quiet_holding_count;
     uint64_t quiet_epoch;
+    bool verdict_noted;
     bool fenced;
     uint64_t fenced_epoch;
 } sim_process;
@@ -355,6 +356,8 @@ uint64_t sim_witness_hash(const muster_member *members, int32_t member_count);
 void sim_witness_agreed(sim_world *world, const muster_message *agreed);
 void sim_witness_note(sim_world *world, const sim_coordinator *coordinator,
                       const muster_note *note);
+/* An action that is no note was done, or its coordinator died instead. */
+void sim_witness_given(sim_world *world, bool given);
 /* A coordinator came back without a journal. */
 void sim_witness_forgotten(sim_world *world);
 /* A rank begins to work in an epoch. */
