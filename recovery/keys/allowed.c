@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "keys/key_file.h"
 
-#define ALLOWED_FILE_BYTES_MAX ((size_t)16 << 20)
+#define ALLOWED_FILE_BYTES_MAX ((off_t)16 << 20)
 #define ALLOWED_JOBS "jobs="
 #define ALLOWED_BLANKS " \t\r"
 
@@ -114,8 +115,11 @@ static muster_status allowed_parse(const char *path, char *text, muster_allowed 
                                     wrong);
         line = next;
     }
-    if (allowed->count > 0)
-        qsort(allowed->items, allowed->count, sizeof *allowed->items, allowed_compare);
+    /* Everybody would be refused; who means that stops the coordinator. */
+    if (allowed->count == 0)
+        return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 1, 0,
+                                "the list of allowed keys '%.100s' has no key in it", path);
+    qsort(allowed->items, allowed->count, sizeof *allowed->items, allowed_compare);
     for (size_t i = 1; i < allowed->count; i++) {
         if (muster_key_same(&allowed->items[i - 1].key, &allowed->items[i].key))
             return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,
