@@ -263,6 +263,7 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
         (void)written; /* an eventfd that was never read takes it */
         pthread_join(coordinator->thread, NULL);
     }
+    muster_serving_write_refusals(coordinator, muster_serving_clock_ns(), true);
     muster_inbox_clean_up(&coordinator->inbox);
     muster_jobs_clean_up(&coordinator->jobs);
     muster_core_actions_clean_up(&coordinator->actions);

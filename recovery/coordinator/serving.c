@@ -19,6 +19,7 @@
 #define SERVING_TURN_NS ((int64_t)5000000)
 /* Clocks drift slowly: one ping a second says enough. */
 #define SERVING_PING_NS ((int64_t)1000000000)
+#define SERVING_REFUSALS_NS ((int64_t)10000000000)
 #define SERVING_SAY_AGAIN_NS ((int64_t)1000000000)
 /* Longer than a launcher takes to find a restarted coordinator. */
 #define SERVING_ENDED_KEPT_NS ((int64_t)10000000000)
@@ -515,6 +516,22 @@ int64_t muster_serving_clock_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void muster_serving_write_refusals(muster_coordinator *coordinator, int64_t now_ns, bool now)
+{
+    if (!now && now_ns - coordinator->written_refusals_ns < SERVING_REFUSALS_NS)
+        return;
+    coordinator->written_refusals_ns = now_ns;
+    const muster_refusals refusals = muster_coordinator_refusals(coordinator);
+    if (memcmp(&refusals, &coordinator->written_refusals, sizeof refusals) == 0)
+        return;
+    coordinator->written_refusals = refusals;
+#define SERVING_NUMBER(counter, text) {#counter, refusals.counter},
+    const muster_event_number numbers[] = {MUSTER_COUNTER_LIST(SERVING_NUMBER)};
+#undef SERVING_NUMBER
+    (void)muster_event_log_write_numbers(&coordinator->events, "refusals", now_ns, numbers,
+                                         sizeof numbers / sizeof numbers[0]);
+}
+
 void muster_serving_turn(muster_coordinator *coordinator)
 {
     muster_gate_turn(coordinator->gate, muster_serving_clock_ns());
@@ -529,6 +546,7 @@ void muster_serving_turn(muster_coordinator *coordinator)
     /* Sends of the ticks may have failed. */
     serving_lose(coordinator, now_ns);
     serving_forget_ended(coordinator, now_ns);
+    muster_serving_write_refusals(coordinator, now_ns, false);
 }
 
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)

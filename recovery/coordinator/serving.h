@@ -31,11 +31,13 @@ struct muster_coordinator {
     muster_tracer tracer;
     uint64_t last_ping_id;
     muster_core_actions actions;
-    int64_t said_refused_ns; /* when a refused message was last worth a line */
-    bool events_failed;      /* said once */
-    muster_error failure;    /* status not OK: it cannot keep its promises and ends */
-    uint64_t term;           /* of this start */
-    bool term_taken;         /* a job uses it */
+    int64_t said_refused_ns;          /* when a refused message was last worth a line */
+    muster_refusals written_refusals; /* as the events file has them */
+    int64_t written_refusals_ns;
+    bool events_failed;   /* said once */
+    muster_error failure; /* status not OK: it cannot keep its promises and ends */
+    uint64_t term;        /* of this start */
+    bool term_taken;      /* a job uses it */
     int wake_fd;
     bool has_thread;
     pthread_t thread;
@@ -50,6 +52,9 @@ void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
                            const muster_message *asked, muster_status status, const char *text);
 void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
                            const muster_message *asked, muster_message_type type);
+
+/* What was refused, into the events file, where that has changed: now and then, or now. */
+void muster_serving_write_refusals(muster_coordinator *coordinator, int64_t now_ns, bool now);
 
 /* Everything that is to be done now. */
 void muster_serving_turn(muster_coordinator *coordinator);

@@ -11,6 +11,7 @@
 #include "comm/flight.h"
 #include "comm/progress_thread.h"
 #include "comm/refusal.h"
+#include "scope/mirror.h"
 
 muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, muster_error *error)
 {
@@ -79,6 +80,7 @@ void muster_comm_delete(muster_comm *comm)
     muster_rank_set_clean_up(&comm->missing);
     pthread_mutex_destroy(&comm->lock);
     free(comm->members);
+    free(comm->mirrored);
     free(comm);
 }
 
@@ -136,9 +138,12 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
     size_t count = (size_t)member_count;
     muster_transport_member *places = calloc(count, sizeof(*places));
     muster_member *copies = calloc(count, sizeof(*copies));
-    if (places == NULL || copies == NULL) {
+    int32_t *mirrors = calloc(2 * count, sizeof(*mirrors));
+    if (places == NULL || copies == NULL || mirrors == NULL ||
+        !muster_mirror_plan(members, member_count, mirrors, mirrors + count)) {
         free(places);
         free(copies);
+        free(mirrors);
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "no memory for %d members of a communicator", member_count);
     }
@@ -167,11 +172,15 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
     free(places);
     if (status != MUSTER_OK) {
         free(copies);
+        free(mirrors);
         return status;
     }
     pthread_mutex_lock(&comm->lock);
     free(comm->members);
+    free(comm->mirrored);
     comm->members = copies;
+    comm->mirrored = mirrors;
+    comm->mirror_holders = mirrors + count;
     comm->epoch = epoch;
     comm->size = member_count;
     comm->rank = own_rank;

@@ -12,6 +12,7 @@
 #include "coordinator/journal_format.h"
 #include "core/core.h"
 #include "operator/policy_options.h"
+#include "transport/tcp/address.h"
 #include "wire/wire.h"
 
 static const char *corpus_root;
@@ -202,6 +203,41 @@ static void corpus_keys(void)
     corpus_write("fuzz_keys", "public", list + 11, 47);
 }
 
+/* In the form of fuzz_tcp: how the rank behaves, then a stream. */
+typedef struct stream {
+    uint8_t bytes[4096];
+    size_t byte_count;
+} stream;
+
+static void corpus_frame(stream *of, muster_tcp_kind kind, uint64_t sequence, size_t body_bytes)
+{
+    const muster_tcp_header header = {.kind = kind, .sequence = sequence, .bytes = body_bytes};
+    muster_tcp_header_encode(&header, of->bytes + of->byte_count);
+    memset(of->bytes + of->byte_count + MUSTER_TCP_HEADER_BYTES, 0x11, body_bytes);
+    of->byte_count += MUSTER_TCP_HEADER_BYTES + body_bytes;
+}
+
+static void corpus_tcp(void)
+{
+    uint8_t bytes[64] = {0};
+    stream live = {.bytes = {0xf7}, .byte_count = 1}; /* RECEIVEs of 8 bytes, 16 at once */
+    const muster_tcp_hello hello = {
+        .job = 1, .from = {1, 11, 2}, .to = {0, 10, 3}, .member_count = 2};
+    const muster_tcp_address address = {.family = 4, .port = 4711, .number = {10, 0, 0, 1}};
+    corpus_frame(&live, MUSTER_TCP_ROUND, 1, MUSTER_ROUND_BYTES);
+    corpus_write("fuzz_tcp", "round", live.bytes, live.byte_count);
+    corpus_frame(&live, MUSTER_TCP_DATA, 1, 8);
+    corpus_frame(&live, MUSTER_TCP_ROUND, 2, MUSTER_ROUND_BYTES);
+    corpus_frame(&live, MUSTER_TCP_DATA, 2, 8);
+    corpus_frame(&live, MUSTER_TCP_BYE, 0, 0);
+    corpus_write("fuzz_tcp", "rounds-data-bye", live.bytes, live.byte_count);
+    muster_tcp_hello_encode(&hello, bytes);
+    corpus_write("fuzz_tcp", "hello", bytes, MUSTER_TCP_HELLO_BYTES);
+    memset(bytes, 0, sizeof bytes);
+    muster_tcp_address_encode(&address, bytes);
+    corpus_write("fuzz_tcp", "address", bytes, sizeof bytes);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -213,5 +249,6 @@ int main(int argc, char **argv)
     corpus_core();
     corpus_saved_and_journal();
     corpus_keys();
+    corpus_tcp();
     return 0;
 }
