@@ -350,11 +350,8 @@ static void launcher_started(muster_core *core, const muster_message *message)
     slot->started = true;
     slot->started_incarnation = message->incarnation;
     slot->started_id = message->u.process.process_id;
-    muster_core_process *process = &slot->process;
-    if (slot->seat == MUSTER_CORE_SEAT_FILLED && process->newcomer && process->launched_id == 0 &&
-        process->incarnation == message->incarnation) {
-        process->launched_id = message->u.process.process_id; /* its JOIN was faster */
-    }
+    /* A process that joined before keeps what is known of it: another launcher may have started another
+     * one of the same incarnation. */
     if (slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED &&
         slot->start_incarnation == message->incarnation) {
         slot->start_process_id = message->u.process.process_id;
