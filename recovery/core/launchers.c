@@ -247,7 +247,8 @@ static void launcher_join(muster_core *core, muster_connection connection,
         .heard_ns = core->now_ns,
     };
     core->changed = true;
-    if (message->epoch > core->epoch_floor) {
+    if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
+        core->met_before = true;
         core->epoch_floor = message->epoch;
         core->persist_due = true;
     }
