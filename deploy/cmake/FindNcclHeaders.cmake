@@ -3,7 +3,7 @@
 # are loaded when a job asks for them. Looked for in the usual folders of a CUDA installation, among the NVIDIA
 # wheels of the Python environment, and in the cache that `deploy/setup --nccl` fills.
 #
-#   NcclHeaders_FOUND, NcclHeaders_VERSION, nccl_headers (interface target)
+#   NcclHeaders_FOUND, NcclHeaders_REASON (why not), NcclHeaders_VERSION, nccl_headers (interface target)
 #   NCCL_INCLUDE_DIR, CUDA_RUNTIME_INCLUDE_DIR, CUDA_TARGET_INCLUDE_DIR: the places, may be given
 include(CheckCSourceCompiles)
 
@@ -55,15 +55,23 @@ if(NCCL_INCLUDE_DIR AND CUDA_RUNTIME_INCLUDE_DIR)
   unset(CMAKE_REQUIRED_QUIET)
   if(NOT NCCL_HEADERS_COMPILE)
     unset(NCCL_HEADERS_COMPILE CACHE) # the next run may find what is missing now
-    set(nccl_incomplete "; what was found does not compile (${nccl_include_dirs})")
   endif()
 endif()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(NcclHeaders
   REQUIRED_VARS NCCL_INCLUDE_DIR CUDA_RUNTIME_INCLUDE_DIR NCCL_HEADERS_COMPILE
-  VERSION_VAR NcclHeaders_VERSION
-  REASON_FAILURE_MESSAGE "libmuster-nccl is left out: `deploy/setup --nccl` fetches the headers${nccl_incomplete}")
+  VERSION_VAR NcclHeaders_VERSION)
+if(NOT NCCL_INCLUDE_DIR)
+  set(NcclHeaders_REASON "there is no nccl.h")
+elseif(NcclHeaders_FIND_VERSION AND NcclHeaders_VERSION VERSION_LESS NcclHeaders_FIND_VERSION)
+  set(NcclHeaders_REASON
+    "nccl.h is of ${NcclHeaders_VERSION}, which is too old (${NCCL_INCLUDE_DIR})")
+elseif(NOT CUDA_RUNTIME_INCLUDE_DIR)
+  set(NcclHeaders_REASON "there is no cuda_runtime_api.h")
+elseif(NOT NCCL_HEADERS_COMPILE)
+  set(NcclHeaders_REASON "what was found does not compile (${nccl_include_dirs})")
+endif()
 
 if(NcclHeaders_FOUND AND NOT TARGET nccl_headers)
   add_library(nccl_headers INTERFACE)

@@ -17,13 +17,17 @@
 #include "coordinator/serving.h"
 #include "operator/endpoint.h"
 #include "operator/policy_options.h"
-#include "wire/wire.h"
 
 #define NS_PER_MS ((int64_t)1000000)
 #define COORDINATOR_SLEEP_MS_MAX 60000
 /* Bytes that a coordinator still sends when it ends. */
 #define COORDINATOR_LINGER_MS 200
 #define COORDINATOR_QUEUE_MESSAGES 1000
+/* What waits for us of one peer, in ZeroMQ: little, because it may be large. The kernel's buffers and the
+ * peer's own queue hold the rest back. */
+#define COORDINATOR_RECEIVE_MESSAGES 64
+/* The longest that a peer has to say: the members of the largest job, when it joins again. */
+#define COORDINATOR_MESSAGE_BYTES_MAX ((int64_t)MUSTER_SLOTS_MAX * (MUSTER_BLOB_BYTES + 64) + 65536)
 #define COORDINATOR_BACKLOG 4096
 #define COORDINATOR_TERM_CHANCE_BITS 10
 
@@ -55,7 +59,7 @@ static bool coordinator_set(void *router, int option, int value)
 
 static muster_status coordinator_make_router(muster_coordinator *coordinator, muster_error *error)
 {
-    const int64_t message_bytes_max = (int64_t)MUSTER_WIRE_MESSAGE_BYTES_MAX;
+    const int64_t message_bytes_max = COORDINATOR_MESSAGE_BYTES_MAX;
     coordinator->context = zmq_ctx_new();
     if (coordinator->context != NULL)
         coordinator->router = zmq_socket(coordinator->context, ZMQ_ROUTER);
@@ -63,7 +67,7 @@ static muster_status coordinator_make_router(muster_coordinator *coordinator, mu
     if (router == NULL || !coordinator_set(router, ZMQ_LINGER, COORDINATOR_LINGER_MS) ||
         !coordinator_set(router, ZMQ_ROUTER_MANDATORY, 1) ||
         !coordinator_set(router, ZMQ_SNDHWM, COORDINATOR_QUEUE_MESSAGES) ||
-        !coordinator_set(router, ZMQ_RCVHWM, COORDINATOR_QUEUE_MESSAGES) ||
+        !coordinator_set(router, ZMQ_RCVHWM, COORDINATOR_RECEIVE_MESSAGES) ||
         !coordinator_set(router, ZMQ_BACKLOG, COORDINATOR_BACKLOG) ||
         !coordinator_set(router, ZMQ_TCP_KEEPALIVE, 1) ||
         zmq_setsockopt(router, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max) != 0)
@@ -180,7 +184,7 @@ muster_status muster_coordinator_open(const muster_coordinator_options *options,
 static long coordinator_sleep_ms(const muster_coordinator *coordinator, int64_t now_ns)
 {
     int64_t deadline_ns = muster_jobs_deadline(&coordinator->jobs);
-    if (deadline_ns <= now_ns)
+    if (deadline_ns <= now_ns || !muster_inbox_empty(&coordinator->inbox))
         return 0;
     int64_t left_ns = deadline_ns - now_ns;
     if (left_ns > COORDINATOR_SLEEP_MS_MAX * NS_PER_MS)
@@ -259,6 +263,8 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
         (void)written; /* an eventfd that was never read takes it */
         pthread_join(coordinator->thread, NULL);
     }
+    muster_serving_write_refusals(coordinator, muster_serving_clock_ns(), true);
+    muster_inbox_clean_up(&coordinator->inbox);
     muster_jobs_clean_up(&coordinator->jobs);
     muster_core_actions_clean_up(&coordinator->actions);
     muster_peers_close(coordinator->peers);

@@ -9,6 +9,8 @@
 #include "core/core.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
+/* Of all jobs together. */
+#define MUSTER_COORDINATOR_SLOTS_MAX 262144
 /* A verdict and a rebuild of some hundred ranks; older ones give way. */
 #define MUSTER_HOSTED_NOTES_MAX 1024
 
@@ -22,9 +24,10 @@ typedef struct muster_hosted_job {
      * ranks may be back first, and a verdict fall, before the launcher is. */
     muster_note *notes;
     size_t note_count;
-    bool restored;    /* from the journal */
-    bool ended;       /* answers those who still ask, then goes */
-    int64_t ended_ns; /* since when */
+    size_t peer_count; /* connections that have named it */
+    bool restored;     /* from the journal */
+    bool ended;        /* answers those who still ask, then goes */
+    int64_t ended_ns;  /* since when */
 } muster_hosted_job;
 
 typedef struct muster_jobs {

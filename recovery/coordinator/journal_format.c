@@ -197,8 +197,8 @@ static muster_status journal_read_header(const uint8_t *start, size_t byte_count
                                byte_count);
     if (memcmp(start, journal_magic, sizeof journal_magic) != 0)
         return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_BYTES, 0, 0,
-                                "at offset 0, magic: this is not a journal of Muster, or of one "
-                                "before 0.4");
+                                "at offset 0, magic: this is not a journal of Muster, or of "
+                                "another version");
     if (journal_get(start + 8, 4) != JOURNAL_VERSION)
         return journal_damaged(error, 8, "version", JOURNAL_VERSION, journal_get(start + 8, 4));
     uint64_t sum = journal_checksum(start, 40, 0, 0);

@@ -24,6 +24,12 @@ typedef struct muster_peer {
     uint64_t connection;
     uint64_t job; /* hash; 0: has not named one yet */
     bool launcher;
+    uint32_t waiting; /* messages of it that wait in the inbox */
+    bool lost;        /* to be lost once none waits: what it said before is heard first */
+    /* The process for which it joined as a spare: a connection is one process. */
+    bool spare;
+    int32_t spare_process_id;
+    uint64_t spare_host;
     bool refused; /* a message of it was refused, and that was said */
     int64_t pinged_ns;
     muster_key key; /* with which it was let in; empty: plain */

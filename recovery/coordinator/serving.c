@@ -7,14 +7,20 @@
 #include <time.h>
 #include <zmq.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "coordinator/admission.h"
 #include "wire/wire.h"
 
-/* Messages taken in one turn: more wait in the socket, so that deadlines are looked at in between. */
+/* Messages taken in, and time spent on them, in one turn: more wait, so that deadlines and lost
+ * connections are looked at in between. */
 #define SERVING_MESSAGES_A_TURN 512
+#define SERVING_TURN_NS ((int64_t)5000000)
 /* Clocks drift slowly: one ping a second says enough. */
 #define SERVING_PING_NS ((int64_t)1000000000)
+#define SERVING_REFUSALS_NS ((int64_t)10000000000)
+#define SERVING_SAY_AGAIN_NS ((int64_t)1000000000)
 /* Longer than a launcher takes to find a restarted coordinator. */
 #define SERVING_ENDED_KEPT_NS ((int64_t)10000000000)
 
@@ -47,7 +53,7 @@ static void serving_send(muster_coordinator *coordinator, uint64_t connection,
     free(bytes);
 }
 
-static void serving_refuse(muster_coordinator *coordinator, uint64_t connection,
+void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
                            const muster_message *asked, muster_status status, const char *text)
 {
     muster_message answer = {.type = MUSTER_MESSAGE_REFUSED,
@@ -61,7 +67,7 @@ static void serving_refuse(muster_coordinator *coordinator, uint64_t connection,
     serving_send(coordinator, connection, &answer);
 }
 
-static void serving_answer(muster_coordinator *coordinator, uint64_t connection,
+void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
                            const muster_message *asked, muster_message_type type)
 {
     muster_message answer = {.type = type,
@@ -143,24 +149,6 @@ static bool serving_persist(muster_coordinator *coordinator, const muster_hosted
     return false;
 }
 
-/* What the core says shows what it believed: that is what keys hold. False: not to be said. */
-static bool serving_claim(muster_coordinator *coordinator, muster_hosted_job *job,
-                          const muster_core_event *event, const muster_core_action *action)
-{
-    muster_peer *peer = muster_peers_find(coordinator->peers, action->connection);
-    if (!muster_gate_asks_for_keys(coordinator->gate) || peer == NULL)
-        return true;
-    bool welcomes = action->message.type == MUSTER_MESSAGE_WELCOME ||
-                    action->message.type == MUSTER_MESSAGE_LAUNCHER_WELCOME;
-    if (welcomes && event->message != NULL && event->connection == action->connection)
-        muster_claims_hear(&job->claims, &peer->key, event->message);
-    if (muster_claims_say(&job->claims, &peer->key, &action->message))
-        return true;
-    coordinator->counters.stolen_slots++;
-    muster_peers_lose(coordinator->peers, action->connection);
-    return false;
-}
-
 static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job, int64_t now_ns)
 {
     muster_error error;
@@ -181,7 +169,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
         const muster_core_action *action = &actions->items[i];
         switch (action->kind) {
         case MUSTER_CORE_SEND:
-            if (serving_claim(coordinator, job, event, action))
+            if (muster_admission_say(coordinator, job, event, action))
                 serving_send(coordinator, action->connection, &action->message);
             break;
         case MUSTER_CORE_NOTE:
@@ -217,14 +205,53 @@ static bool serving_take_term(muster_coordinator *coordinator, uint64_t *term)
     return true;
 }
 
+/* Slots are memory, and a stranger says how many it wants. */
+static bool serving_has_room(const muster_coordinator *coordinator, int32_t slot_count)
+{
+    int64_t total = slot_count;
+    for (size_t i = 0; i < coordinator->jobs.count; i++)
+        total += muster_core_policy(coordinator->jobs.items[i]->core)->slot_count;
+    return slot_count > 0 && total <= MUSTER_COORDINATOR_SLOTS_MAX &&
+           coordinator->jobs.count < MUSTER_COORDINATOR_JOBS_MAX;
+}
+
+/* Jobs that nobody has come to, or all have gone from, before they had an epoch: they can begin anew, and
+ * hold the place of others until their deadline. */
+static void serving_forget_unformed(muster_coordinator *coordinator)
+{
+    for (size_t i = 0; i < coordinator->jobs.count;) {
+        const muster_hosted_job *job = coordinator->jobs.items[i];
+        muster_error error;
+        muster_error_init(&error);
+        if (job->peer_count > 0 || muster_core_epoch(job->core) > 0) {
+            i++;
+            continue;
+        }
+        muster_status status = muster_journal_remove(&coordinator->journal, job->job, &error);
+        if (status != MUSTER_OK)
+            serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
+        muster_jobs_remove(&coordinator->jobs, job->job);
+    }
+}
+
 static muster_hosted_job *serving_create(muster_coordinator *coordinator,
                                          const muster_message *message, const char *name)
 {
     uint64_t term = 0;
-    if (!serving_take_term(coordinator, &term))
+    int32_t slot_count = message->type == MUSTER_MESSAGE_JOIN
+                             ? message->u.join.slot_count
+                             : message->u.launcher_join.policy.slot_count;
+    if (!serving_has_room(coordinator, slot_count))
+        serving_forget_unformed(coordinator);
+    if (!serving_has_room(coordinator, slot_count) || !serving_take_term(coordinator, &term))
         return NULL;
     muster_core *core = muster_core_new(message->job, term, &coordinator->options.policy);
-    return muster_jobs_add(&coordinator->jobs, message->job, name, core);
+    muster_hosted_job *job = muster_jobs_add(&coordinator->jobs, message->job, name, core);
+    /* Some may have named it before: it is the next of its name. */
+    const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
+    for (; job != NULL && peer != NULL; peer = muster_peers_next(coordinator->peers, peer))
+        job->peer_count += peer->job == message->job;
+    return job;
 }
 
 /* A launcher's message that names its job in words. Its text came over the wire. */
@@ -243,8 +270,8 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
     const char *name = NULL;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         if (!serving_name_fits(message)) {
-            serving_refuse(coordinator, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
-                           "the launcher's job name does not fit its hash");
+            muster_serving_refuse(coordinator, connection, message, MUSTER_ERR_INVALID_ARGUMENT,
+                                  "the launcher's job name does not fit its hash");
             return NULL;
         }
         name = message->u.launcher_join.job_name;
@@ -266,19 +293,21 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
         job = serving_create(coordinator, message, name);
         coordinator->counters.no_room += job == NULL;
         if (job == NULL)
-            serving_refuse(coordinator, connection, message, MUSTER_ERR_NO_MEMORY,
-                           "the coordinator cannot take another job");
+            muster_serving_refuse(
+                coordinator, connection, message, MUSTER_ERR_NO_MEMORY,
+                "the coordinator cannot take another job, or not one of so many slots");
         return job;
     }
     if (message->type == MUSTER_MESSAGE_JOIN)
-        serving_refuse(coordinator, connection, message, MUSTER_ERR_ENVIRONMENT,
-                       "the coordinator knows no job of this name: start it with `muster run`, or "
-                       "give MUSTER_SLOT_COUNT");
+        muster_serving_refuse(
+            coordinator, connection, message, MUSTER_ERR_ENVIRONMENT,
+            "the coordinator knows no job of this name: start it with `muster run`, or "
+            "give MUSTER_SLOT_COUNT");
     else if (message->type == MUSTER_MESSAGE_LEAVE ||
              message->type == MUSTER_MESSAGE_LAUNCHER_LEAVE)
-        serving_answer(coordinator, connection, message, MUSTER_MESSAGE_GOODBYE);
+        muster_serving_answer(coordinator, connection, message, MUSTER_MESSAGE_GOODBYE);
     else
-        serving_answer(coordinator, connection, message, MUSTER_MESSAGE_REJOIN);
+        muster_serving_answer(coordinator, connection, message, MUSTER_MESSAGE_REJOIN);
     return NULL;
 }
 
@@ -311,72 +340,23 @@ static void serving_trace_pong(muster_coordinator *coordinator, const muster_mes
                  (uint64_t)now_ns);
 }
 
-/* Whether its key is allowed, still and in this job. */
-static bool serving_lets_in(muster_coordinator *coordinator, muster_peer *peer,
-                            const muster_message *message)
-{
-    const muster_gate *gate = coordinator->gate;
-    if (!muster_gate_asks_for_keys(gate))
-        return true;
-    if (peer->allowed_version != muster_gate_version(gate)) {
-        peer->allowed = muster_gate_find(gate, &peer->key);
-        peer->allowed_version = muster_gate_version(gate);
-    }
-    if (peer->allowed == NULL) {
-        coordinator->counters.unknown_keys++;
-        serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_FOREIGN,
-                       "this key is not allowed any more: it was taken out of the coordinator's "
-                       "list");
-        return false;
-    }
-    if (muster_allowed_job(peer->allowed, message->job))
-        return true;
-    coordinator->counters.foreign_jobs++;
-    serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_FOREIGN,
-                   "this key is not allowed in this job: see jobs= in the coordinator's list");
-    return false;
-}
-
-/* Whether it may speak for the slot, or for the processes, that it speaks for. */
-static bool serving_holds(muster_coordinator *coordinator, const muster_hosted_job *job,
-                          const muster_peer *peer, const muster_message *message)
-{
-    if (!muster_gate_asks_for_keys(coordinator->gate) ||
-        muster_claims_allow(&job->claims, &peer->key, message))
-        return true;
-    bool of_a_process =
-        message->type == MUSTER_MESSAGE_STARTED || message->type == MUSTER_MESSAGE_EXITED;
-    if (of_a_process && !peer->launcher) {
-        /* It may be the right one, of before a restart: it should say who it is. */
-        serving_answer(coordinator, peer->connection, message, MUSTER_MESSAGE_REJOIN);
-        return false;
-    }
-    coordinator->counters.stolen_slots++;
-    if (message->type == MUSTER_MESSAGE_JOIN || message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
-        serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_SLOT_TAKEN,
-                       "that slot is held by another key; use the key with which it was joined, or "
-                       "another slot");
-    return false;
-}
-
 static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
                          const muster_message *message, int64_t now_ns)
 {
     uint64_t connection = peer->connection;
-    if (!serving_lets_in(coordinator, peer, message))
+    if (!muster_admission_key(coordinator, peer, message))
         return;
     if (peer->job != 0 && peer->job != message->job) {
         coordinator->counters.foreign_jobs++;
-        serving_refuse(coordinator, connection, message, MUSTER_ERR_FOREIGN,
-                       "this connection belongs to another job");
+        muster_serving_refuse(coordinator, connection, message, MUSTER_ERR_FOREIGN,
+                              "this connection belongs to another job");
         return;
     }
     muster_hosted_job *job = serving_job_of(coordinator, connection, message);
-    if (job == NULL || !serving_holds(coordinator, job, peer, message))
+    if (job == NULL || !muster_admission_hear(coordinator, job, peer, message))
         return;
+    job->peer_count += peer->job == 0;
     peer->job = message->job;
-    if (message->type == MUSTER_MESSAGE_LAUNCHER_LEAVE)
-        muster_claims_hear(&job->claims, &peer->key, message);
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         peer->launcher = true;
         serving_tell_kept(coordinator, job);
@@ -408,13 +388,15 @@ static void serving_decode(muster_coordinator *coordinator, muster_peer *peer, z
         coordinator->counters.other_versions++;
     else
         coordinator->counters.malformed++;
-    /* Said once a connection: whoever sends rubbish sends a lot of it. */
-    if (!peer->refused) {
-        peer->refused = true;
+    /* Said once a connection and once a second: whoever sends rubbish sends a lot of it. The counters
+     * miss none. */
+    if (!peer->refused && now_ns - coordinator->said_refused_ns >= SERVING_SAY_AGAIN_NS) {
+        coordinator->said_refused_ns = now_ns;
         fprintf(stderr, "muster coordinator: a message was refused: %s\n", error.message);
     }
+    peer->refused = true;
     if (status == MUSTER_ERR_VERSION)
-        serving_refuse(coordinator, peer->connection, &message, status, error.message);
+        muster_serving_refuse(coordinator, peer->connection, &message, status, error.message);
 }
 
 /* Takes the frames of a message that has too many. */
@@ -447,34 +429,56 @@ static bool serving_receive(muster_coordinator *coordinator)
                                                 muster_gate_asks_for_keys(coordinator->gate)
                                                     ? zmq_msg_gets(&payload, "User-Id")
                                                     : NULL);
-        /* Each message has its own time: the one before may have waited for the journal's disk. */
         if (peer == NULL)
             coordinator->counters.no_room++;
-        else
-            serving_decode(coordinator, peer, &payload, muster_serving_clock_ns());
+        else if (!muster_inbox_put(&coordinator->inbox, peer, &payload))
+            coordinator->counters.over_budget++;
     }
     zmq_msg_close(&payload);
     zmq_msg_close(&id);
     return received;
 }
 
-static bool serving_has_peers(muster_coordinator *coordinator, uint64_t job)
+/* What waits, the jobs in turn, for a bounded while. Each message has its own time: the one before may
+ * have waited for the journal's disk. */
+static void serving_work(muster_coordinator *coordinator)
 {
-    const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
-    while (peer != NULL && peer->job != job)
-        peer = muster_peers_next(coordinator->peers, peer);
-    return peer != NULL;
+    int64_t now_ns = muster_serving_clock_ns();
+    const int64_t end_ns = now_ns + SERVING_TURN_NS;
+    while (now_ns < end_ns && coordinator->failure.status == MUSTER_OK) {
+        muster_inbox_item *item = muster_inbox_take(&coordinator->inbox);
+        if (item == NULL)
+            return;
+        muster_peer *peer = muster_peers_find(coordinator->peers, item->connection);
+        if (peer != NULL) {
+            serving_decode(coordinator, peer, &item->payload, now_ns);
+            peer->waiting--;
+            if (peer->lost && peer->waiting == 0)
+                muster_peers_lose(coordinator->peers, item->connection);
+        }
+        muster_inbox_item_free(item);
+        const int64_t after_ns = muster_serving_clock_ns();
+        muster_inbox_spend(&coordinator->inbox, after_ns - now_ns);
+        now_ns = after_ns;
+    }
 }
 
 static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
 {
     uint64_t connection = muster_peers_next_lost(coordinator->peers);
     for (; connection != 0; connection = muster_peers_next_lost(coordinator->peers)) {
-        uint64_t hash = muster_peers_find(coordinator->peers, connection)->job;
+        muster_peer *peer = muster_peers_find(coordinator->peers, connection);
+        uint64_t hash = peer->job;
+        if (peer->waiting > 0) {
+            peer->lost = true;
+            continue;
+        }
         muster_peers_forget(coordinator->peers, connection);
         muster_hosted_job *job = muster_jobs_find(&coordinator->jobs, hash);
         if (job == NULL)
             continue;
+        MUSTER_ASSERT(job->peer_count > 0);
+        job->peer_count--;
         const muster_core_event event = {.kind = MUSTER_CORE_CONNECTION_LOST,
                                          .connection = connection};
         serving_step(coordinator, job, now_ns, &event);
@@ -489,7 +493,7 @@ static void serving_forget_ended(muster_coordinator *coordinator, int64_t now_ns
         const muster_hosted_job *job = coordinator->jobs.items[i];
         bool awaited =
             job->restored && job->note_count > 0 && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
-        if (job->ended && !awaited && !serving_has_peers(coordinator, job->job))
+        if (job->ended && !awaited && job->peer_count == 0)
             muster_jobs_remove(&coordinator->jobs, job->job);
         else
             i++;
@@ -512,12 +516,29 @@ int64_t muster_serving_clock_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void muster_serving_write_refusals(muster_coordinator *coordinator, int64_t now_ns, bool now)
+{
+    if (!now && now_ns - coordinator->written_refusals_ns < SERVING_REFUSALS_NS)
+        return;
+    coordinator->written_refusals_ns = now_ns;
+    const muster_refusals refusals = muster_coordinator_refusals(coordinator);
+    if (memcmp(&refusals, &coordinator->written_refusals, sizeof refusals) == 0)
+        return;
+    coordinator->written_refusals = refusals;
+#define SERVING_NUMBER(counter, text) {#counter, refusals.counter},
+    const muster_event_number numbers[] = {MUSTER_COUNTER_LIST(SERVING_NUMBER)};
+#undef SERVING_NUMBER
+    (void)muster_event_log_write_numbers(&coordinator->events, "refusals", now_ns, numbers,
+                                         sizeof numbers / sizeof numbers[0]);
+}
+
 void muster_serving_turn(muster_coordinator *coordinator)
 {
     muster_gate_turn(coordinator->gate, muster_serving_clock_ns());
     /* Messages before losses: what a process said before it died is heard first. */
     for (int i = 0; i < SERVING_MESSAGES_A_TURN && serving_receive(coordinator); i++) {
     }
+    serving_work(coordinator);
     muster_peers_listen(coordinator->peers);
     int64_t now_ns = muster_serving_clock_ns();
     serving_lose(coordinator, now_ns);
@@ -525,6 +546,7 @@ void muster_serving_turn(muster_coordinator *coordinator)
     /* Sends of the ticks may have failed. */
     serving_lose(coordinator, now_ns);
     serving_forget_ended(coordinator, now_ns);
+    muster_serving_write_refusals(coordinator, now_ns, false);
 }
 
 muster_status muster_serving_restore(muster_coordinator *coordinator, muster_error *error)

@@ -12,6 +12,9 @@ bool muster_core_term_meet(muster_core *core, uint64_t term)
     if (term <= core->term) {
         return true;
     }
+    if (core->state == MUSTER_CORE_ENDED) {
+        return false; /* it is not this coordinator's any more, or never will be */
+    }
     if (core->state == MUSTER_CORE_FORMING) {
         /* We knew less than the ranks: they would refuse our lower term. */
         core->term = term + 1;

@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "keys/key_file.h"
 
-#define ALLOWED_FILE_BYTES_MAX ((size_t)16 << 20)
+#define ALLOWED_FILE_BYTES_MAX ((off_t)16 << 20)
 #define ALLOWED_JOBS "jobs="
 #define ALLOWED_BLANKS " \t\r"
 

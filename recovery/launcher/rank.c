@@ -18,7 +18,7 @@
 #define RANK_JUDGE_NS (300 * NS_PER_MS)
 /* As a shell says it of a command that it could not start. */
 #define RANK_STATUS_NOT_STARTED (127 << 8)
-#define RANK_ENVIRONMENT_OWN 10
+#define RANK_ENVIRONMENT_OWN 13
 #define RANK_VARIABLE_BYTES (PATH_MAX + 64)
 
 muster_launched_slot *muster_rank_slot_of(muster_launcher *launcher, int32_t slot)
@@ -125,6 +125,19 @@ static bool rank_fill_environment(const muster_launcher *launcher, rank_environm
     if (options->host_address != NULL)
         RANK_SET("MUSTER_HOST_ADDRESS=%s", options->host_address);
     RANK_SET("MUSTER_SLOT_COUNT=%d", options->policy.slot_count);
+    if (options->device_plane != NULL) {
+        RANK_SET("MUSTER_DEVICE_PLANE=%s", options->device_plane);
+        RANK_SET("MUSTER_DEVICE=%d", muster_run_options_device(options, slot, incarnation));
+        /* A spare does not know its slot yet; that of a rank is in its own variable. */
+        if (slot >= 0)
+            RANK_SET("MUSTER_DEVICE_SLOTS=");
+        else if (options->device_count > 0)
+            RANK_SET("MUSTER_DEVICE_SLOTS=%d-%d/%d", options->first_slot,
+                     options->first_slot + options->slot_count - 1, options->device_count);
+        else
+            RANK_SET("MUSTER_DEVICE_SLOTS=%d-%d", options->first_slot,
+                     options->first_slot + options->slot_count - 1);
+    }
 #undef RANK_SET
     for (size_t i = 0; i < traced; i++)
         environment->strings[count++] = (char *)(uintptr_t)tracing[i];

@@ -23,6 +23,8 @@
     X(RANKS, "ranks", "N", "as -n N: how many ranks the job has") \
     X(SLOTS, "slots", "A-B", "start only slots A to B here; other launchers start the rest") \
     X(SPARES, "spares", "N", "keep N processes waiting to take a lost slot") \
+    X(DEVICE, "device", "nccl", "ranks have a device plane; slot A + i of this host has device i") \
+    X(DEVICES, "devices", "N", "with --device: ranks share N devices, slot A + i has i modulo N") \
     X(JOB, "job", "NAME", "the job's name at the coordinator (job)") \
     X(COORDINATOR, "coordinator", "ENDPOINT", "use this one (else one is started for the job)") \
     X(HOST_ADDRESS, "host-address", "ADDRESS", \
@@ -194,6 +196,14 @@ static muster_status run_take_option(muster_run_options *options, int option, co
         return run_set_slots(options, value, error);
     case RUN_OPTION_SPARES:
         return run_set_count(&options->spare_count, "--spares", 0, RUN_SPARES_MAX, value, error);
+    case RUN_OPTION_DEVICE:
+        if (strcmp(value, "nccl") != 0)
+            return RUN_REFUSE(error, "--device: expected nccl, came '%.60s'", value);
+        options->device_plane = value;
+        break;
+    case RUN_OPTION_DEVICES:
+        return run_set_count(&options->device_count, "--devices", 1, MUSTER_SLOTS_MAX, value,
+                             error);
     case RUN_OPTION_JOB:
         return run_set_job(options, value, error);
     case RUN_OPTION_COORDINATOR:
@@ -256,6 +266,8 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
         return RUN_REFUSE(error,
                           "--key-file is for a coordinator that is named with --coordinator; "
                           "one of the job's own needs none");
+    if (options->device_count > 0 && options->device_plane == NULL)
+        return RUN_REFUSE(error, "--devices needs --device nccl");
     if (options->drill.wanted && (options->drill.slot < options->first_slot ||
                                   options->drill.slot >= options->first_slot + options->slot_count))
         return RUN_REFUSE(error, "--drill: slot %d is not started here", options->drill.slot);
@@ -264,6 +276,12 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
                           rank_count);
     options->command = argv + command_at;
     return muster_policy_check(&options->policy, error);
+}
+
+int32_t muster_run_options_device(const muster_run_options *options, int32_t slot, uint32_t number)
+{
+    int32_t index = slot >= 0 ? slot - options->first_slot : options->slot_count + (int32_t)number;
+    return options->device_count > 0 ? index % options->device_count : index;
 }
 
 static void run_fill_getopt(struct option *options, const muster_policy_option_names *names)
@@ -329,12 +347,16 @@ static void run_print_line(FILE *out, const char *name, const char *argument, co
 
 void muster_run_options_print_help(FILE *out)
 {
-    fprintf(out,
-            "usage: muster run -n N [options] -- COMMAND ARGUMENTS\n"
-            "Starts N ranks of COMMAND, replaces those that die, and leaves nothing behind.\n\n"
-            "Each rank finds in its environment MUSTER_COORDINATOR, MUSTER_JOB, MUSTER_SLOT (a\n"
-            "number, or 'spare'), MUSTER_SLOT_COUNT, MUSTER_INCARNATION, and MUSTER_TRACE=1 with\n"
-            "--trace; muster_job_join(NULL, ...) reads them. Its stdin is empty.\n\n");
+    fprintf(
+        out,
+        "usage: muster run -n N [options] -- COMMAND ARGUMENTS\n"
+        "Starts N ranks of COMMAND, replaces those that die, and leaves nothing behind.\n\n"
+        "Each rank finds in its environment MUSTER_COORDINATOR, MUSTER_JOB, MUSTER_SLOT (a\n"
+        "number, or 'spare'), MUSTER_SLOT_COUNT, MUSTER_INCARNATION, and MUSTER_TRACE=1 with\n"
+        "--trace; with --device MUSTER_DEVICE_PLANE, MUSTER_DEVICE, and for spares\n"
+        "MUSTER_DEVICE_SLOTS, since a spare takes the device of the slot that it is given, or, if\n"
+        "that is another launcher's, one behind those of this host's slots.\n"
+        "muster_job_join(NULL, ...) reads them. Its stdin is empty.\n\n");
 #define RUN_LINE(name, option, argument, sentence) run_print_line(out, option, argument, sentence);
     RUN_OPTION_LIST(RUN_LINE)
 #undef RUN_LINE

@@ -37,6 +37,8 @@ typedef struct muster_run_options {
     int32_t first_slot;   /* of those that this launcher starts */
     int32_t slot_count;
     int32_t spare_count;
+    const char *device_plane; /* "nccl", or NULL: nothing is said of devices */
+    int32_t device_count;     /* that the ranks of this host share; 0: each has one of its own */
     const char *job_name;
     const char *coordinator;     /* NULL: one of our own */
     const char *coordinator_key; /* file of its public key, or NULL */
@@ -58,6 +60,10 @@ typedef struct muster_run_options {
  * nothing: options end at "--" or at the first argument that is none. */
 muster_status muster_run_options_parse(muster_run_options *options, int argc, char **argv,
                                        muster_error *error);
+
+/* The device of a rank in `slot`, or of the spare with that number where slot is negative. Ranks have the
+ * devices from 0 on in the order of this launcher's slots, spares those behind them. */
+int32_t muster_run_options_device(const muster_run_options *options, int32_t slot, uint32_t number);
 
 /* "slot=S,step=N,signal=KILL|STOP[,again=M]". */
 muster_status muster_drill_parse(muster_drill *drill, const char *text, muster_error *error);

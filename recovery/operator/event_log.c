@@ -59,6 +59,33 @@ char *muster_event_line(const char *job_name, const muster_note *note)
     return text;
 }
 
+static char *event_numbers_line(const char *kind, int64_t time_ns,
+                                const muster_event_number *numbers, size_t count)
+{
+    char *text = NULL;
+    json_object *line = json_object_new_object();
+    bool whole = line != NULL && event_add(line, "kind", json_object_new_string(kind)) &&
+                 event_add(line, "time_ns", json_object_new_int64(time_ns));
+    for (size_t i = 0; i < count && whole; i++)
+        whole = event_add(line, numbers[i].name, json_object_new_uint64(numbers[i].value));
+    const char *json = whole ? json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN) : NULL;
+    if (json != NULL)
+        text = strdup(json);
+    json_object_put(line);
+    return text;
+}
+
+bool muster_event_log_write_numbers(muster_event_log *log, const char *kind, int64_t time_ns,
+                                    const muster_event_number *numbers, size_t count)
+{
+    if (log->file == NULL)
+        return true;
+    char *line = event_numbers_line(kind, time_ns, numbers, count);
+    bool written = line != NULL && fprintf(log->file, "%s\n", line) > 0 && fflush(log->file) == 0;
+    free(line);
+    return written;
+}
+
 bool muster_event_log_write(muster_event_log *log, const char *job_name, const muster_note *note)
 {
     if (log->file == NULL)

@@ -18,6 +18,16 @@ muster_status muster_event_log_open(muster_event_log *log, const char *path, mus
 /* False when the line could not be written: say it once, the job goes on. */
 bool muster_event_log_write(muster_event_log *log, const char *job_name, const muster_note *note);
 
+/* Numbers by name, such as what was refused: {"kind": KIND, "time_ns": ..., NAME: number, ...}. */
+typedef struct muster_event_number {
+    const char *name;
+    uint64_t value;
+} muster_event_number;
+
+/* As muster_event_log_write. */
+bool muster_event_log_write_numbers(muster_event_log *log, const char *kind, int64_t time_ns,
+                                    const muster_event_number *numbers, size_t count);
+
 void muster_event_log_close(muster_event_log *log);
 
 /* The line without its end; the caller frees it. NULL when memory ran out. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bench/bench_rank.h"
+#include "bench/nccl_bench.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -17,6 +18,7 @@ static void print_help(FILE *out)
         out,
         "usage: muster bench [collective]\n"
         "       muster bench recovery [--runs N] [--ranks N] [--only KIND]\n"
+        "       muster bench nccl [-n RANKS] [--nccl-library FILE] [--cuda-library FILE]\n"
         "\n"
         "Measures Muster on this machine, next to what the machine allows: every ratio is of two\n"
         "things measured in one run.\n"
@@ -24,6 +26,7 @@ static void print_help(FILE *out)
         "              (more ranks than cores on a small machine)\n"
         "  recovery    a killed rank while the others wait in a batch: detection, release, "
         "rebuild\n"
+        "  nccl        what the device plane adds to the NCCL calls that it makes\n"
         "Exit code: 0 measured, 1 a measurement failed, 2 usage.\n");
 }
 
@@ -64,6 +67,10 @@ int muster_bench_main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "collective";
     if (strcmp(what, "rank") == 0)
         return muster_bench_rank_main();
+    if (strcmp(what, "nccl") == 0)
+        return muster_nccl_bench_main(argc - 1, argv + 1);
+    if (strcmp(what, "nccl-rank") == 0)
+        return muster_nccl_bench_rank_main(argc - 1, argv + 1);
     if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
         print_help(stdout);
         return EXIT_OK;

@@ -11,6 +11,7 @@
 #include "comm/flight.h"
 #include "comm/progress_thread.h"
 #include "comm/refusal.h"
+#include "scope/mirror.h"
 
 muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, muster_error *error)
 {
@@ -38,12 +39,12 @@ muster_status muster_comm_new(muster_job *job, uint64_t id, muster_comm **comm, 
 
 /* Fails what is queued and lets go of the device and the transport; the agent thread may be waking it
  * meanwhile. keep: the device side may be kept for a shrink. */
-static muster_status disconnect(muster_comm *comm, muster_status status, bool keep)
+static void disconnect(muster_comm *comm, muster_status status, bool keep)
 {
     muster_job *job = comm->job;
     pthread_mutex_lock(&comm->lock);
     muster_comm_fail(comm, status);
-    muster_status closed = muster_device_side_close(comm, keep);
+    muster_device_side_close(comm, keep);
     pthread_mutex_lock(&job->comms_lock);
     muster_transport *transport = comm->transport;
     comm->transport = NULL;
@@ -51,7 +52,6 @@ static muster_status disconnect(muster_comm *comm, muster_status status, bool ke
     pthread_mutex_unlock(&comm->lock);
     if (transport != NULL)
         job->table->close(transport);
-    return closed;
 }
 
 void muster_comm_delete(muster_comm *comm)
@@ -60,7 +60,7 @@ void muster_comm_delete(muster_comm *comm)
         return;
     muster_job *job = comm->job;
     (void)muster_device_side_end_bracket(comm);
-    (void)disconnect(comm, MUSTER_ERR_LEFT, false);
+    disconnect(comm, MUSTER_ERR_LEFT, false);
     muster_flight_clean_up(comm);
     muster_progress_thread_pause(job->progress);
     pthread_mutex_lock(&job->comms_lock);
@@ -80,6 +80,7 @@ void muster_comm_delete(muster_comm *comm)
     muster_rank_set_clean_up(&comm->missing);
     pthread_mutex_destroy(&comm->lock);
     free(comm->members);
+    free(comm->mirrored);
     free(comm);
 }
 
@@ -109,14 +110,11 @@ muster_status muster_job_close_transports(muster_job *job, muster_status status)
     /* Who leaves a healthy job takes its leave of the device in peace; else nobody may be waited for. */
     bool leaving = status == MUSTER_ERR_LEFT;
     bool keep = !leaving && muster_job_keeps_devices(job);
-    muster_status closed = MUSTER_OK;
     if (!leaving || any_flight(job))
-        closed = muster_device_plane_abort(&job->device, keep, NULL);
-    for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next) {
-        muster_status one = disconnect(comm, status, keep && comm->is_world);
-        closed = closed == MUSTER_OK ? one : closed;
-    }
-    return closed;
+        (void)muster_device_plane_abort(&job->device, keep, NULL);
+    for (muster_comm *comm = job->comms; comm != NULL; comm = comm->next)
+        disconnect(comm, status, keep && comm->is_world);
+    return atomic_load(&job->device.stuck) ? MUSTER_ERR_DEVICE_STUCK : MUSTER_OK;
 }
 
 typedef struct connect_watch {
@@ -140,9 +138,12 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
     size_t count = (size_t)member_count;
     muster_transport_member *places = calloc(count, sizeof(*places));
     muster_member *copies = calloc(count, sizeof(*copies));
-    if (places == NULL || copies == NULL) {
+    int32_t *mirrors = calloc(2 * count, sizeof(*mirrors));
+    if (places == NULL || copies == NULL || mirrors == NULL ||
+        !muster_mirror_plan(members, member_count, mirrors, mirrors + count)) {
         free(places);
         free(copies);
+        free(mirrors);
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "no memory for %d members of a communicator", member_count);
     }
@@ -171,11 +172,15 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
     free(places);
     if (status != MUSTER_OK) {
         free(copies);
+        free(mirrors);
         return status;
     }
     pthread_mutex_lock(&comm->lock);
     free(comm->members);
+    free(comm->mirrored);
     comm->members = copies;
+    comm->mirrored = mirrors;
+    comm->mirror_holders = mirrors + count;
     comm->epoch = epoch;
     comm->size = member_count;
     comm->rank = own_rank;

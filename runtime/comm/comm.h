@@ -29,7 +29,9 @@ struct muster_comm {
     uint64_t epoch;
     int32_t rank;
     int32_t size;
-    muster_member *members; /* by rank */
+    muster_member *members;  /* by rank */
+    int32_t *mirrored;       /* by rank, the rank whose step state it holds (scope/mirror.h) */
+    int32_t *mirror_holders; /* and the rank that holds its own; behind the others */
 
     muster_transport *transport; /* NULL once closed */
     uint64_t sequence;           /* of the last call */

@@ -186,5 +186,12 @@ muster_status muster_device_plane_abort(muster_device_plane *plane, bool keep_he
     if (plane->device == NULL)
         return MUSTER_OK;
     muster_device_plane_revoke(plane, keep_healthy);
-    return plane->table->await_revoked(plane->device, error);
+    return muster_device_plane_note(plane, plane->table->await_revoked(plane->device, error));
+}
+
+muster_status muster_device_plane_note(muster_device_plane *plane, muster_status status)
+{
+    if (status == MUSTER_ERR_DEVICE_STUCK)
+        atomic_store(&plane->stuck, true);
+    return status;
 }

@@ -9,6 +9,7 @@
 #define MUSTER_COMM_DEVICE_PLANE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <muster/job.h>
@@ -21,6 +22,7 @@ typedef struct muster_device_plane {
     muster_device_facts facts;
     pthread_mutex_t lock; /* epoch and what is asked of the device because of it; a leaf */
     uint64_t epoch;       /* the one whose communicators the device serves */
+    atomic_bool stuck;    /* it did not let go once: nothing of it may be trusted again */
 } muster_device_plane;
 
 /* Before anything else; cannot fail. */
@@ -52,6 +54,8 @@ void muster_device_plane_revoke(muster_device_plane *plane, bool keep_healthy);
 void muster_device_plane_revoke_epoch(muster_device_plane *plane, bool keep_healthy,
                                       bool (*is_over)(void *context, uint64_t epoch),
                                       void *context);
+/* Notes what an end of a communicator came to; gives it back. */
+muster_status muster_device_plane_note(muster_device_plane *plane, muster_status status);
 /* Begins it and waits until it is through: MUSTER_OK, or MUSTER_ERR_DEVICE_STUCK. */
 muster_status muster_device_plane_abort(muster_device_plane *plane, bool keep_healthy,
                                         muster_error *error);

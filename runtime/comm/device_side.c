@@ -181,7 +181,8 @@ static muster_status forget_parent(connecting *self, muster_error *error)
     muster_device_side *side = &self->comm->device;
     if (side->parent == NULL)
         return MUSTER_OK;
-    muster_status status = self->table->comm_close(side->parent, error);
+    muster_status status = muster_device_plane_note(&self->comm->job->device,
+                                                    self->table->comm_close(side->parent, error));
     side->parent = NULL;
     free(side->parent_members);
     side->parent_members = NULL;
@@ -209,7 +210,9 @@ static muster_status confirm(connecting *self, muster_device_stage stage, muster
         self->comm->device.live = made;
         return MUSTER_OK;
     }
-    if (made != NULL && self->table->comm_close(made, NULL) == MUSTER_ERR_DEVICE_STUCK)
+    if (made != NULL &&
+        muster_device_plane_note(&self->comm->job->device, self->table->comm_close(made, NULL)) ==
+            MUSTER_ERR_DEVICE_STUCK)
         return muster_error_set(error, MUSTER_ERR_DEVICE_STUCK, MUSTER_FIELD_DEVICE, 0, 0, "%s; %s",
                                 muster_status_text(MUSTER_ERR_DEVICE_STUCK),
                                 muster_advice_text(muster_status_advice(MUSTER_ERR_DEVICE_STUCK)));
@@ -411,25 +414,22 @@ static bool keep_as_parent(muster_comm *comm)
     return true;
 }
 
-muster_status muster_device_side_close(muster_comm *comm, bool keep)
+void muster_device_side_close(muster_comm *comm, bool keep)
 {
     muster_device_side *side = &comm->device;
-    const muster_device_table *table = comm->job->device.table;
-    muster_status status = MUSTER_OK;
+    muster_device_plane *plane = &comm->job->device;
     if (side->parent != NULL && (side->live != NULL || !keep)) {
-        if (table->comm_close(side->parent, NULL) == MUSTER_ERR_DEVICE_STUCK)
-            status = MUSTER_ERR_DEVICE_STUCK;
+        (void)muster_device_plane_note(plane, plane->table->comm_close(side->parent, NULL));
         side->parent = NULL;
         side->parent_epoch = 0;
     }
-    if (side->live != NULL && !(keep && table->can_shrink(side->live) && keep_as_parent(comm))) {
-        if (table->comm_close(side->live, NULL) == MUSTER_ERR_DEVICE_STUCK)
-            status = MUSTER_ERR_DEVICE_STUCK;
+    if (side->live != NULL &&
+        !(keep && plane->table->can_shrink(side->live) && keep_as_parent(comm))) {
+        (void)muster_device_plane_note(plane, plane->table->comm_close(side->live, NULL));
         side->live = NULL;
     }
     if (side->parent == NULL) {
         free(side->parent_members);
         side->parent_members = NULL;
     }
-    return status;
 }

@@ -55,7 +55,7 @@ muster_status muster_device_side_connect(muster_comm *comm,
 bool muster_device_side_end_bracket(muster_comm *comm);
 
 /* Lets go of the native communicators; no batch is in flight. keep: one that can shrink becomes the
- * parent. MUSTER_ERR_DEVICE_STUCK where an abort did not end. */
-muster_status muster_device_side_close(muster_comm *comm, bool keep);
+ * parent. The plane is told where an abort did not end. */
+void muster_device_side_close(muster_comm *comm, bool keep);
 
 #endif

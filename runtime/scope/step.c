@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commit of a step: two agreed calls.
  *
- *   STEP_STAGE   the own state goes to the next rank of the ring, the one before it comes here
+ *   STEP_STAGE   the own state goes to the rank that holds its mirror, another one's comes here
  *   STEP_COMMIT  no bytes: who posts its record has staged; who sees the verdict knows that all have
  *
  * The memory for a mirror must be there before the round that moves it, but its size comes with the
@@ -28,16 +28,6 @@ typedef struct step_stage {
     size_t mirror_bytes;   /* from the records */
     bool moved;
 } step_stage;
-
-static int32_t next_rank(const muster_comm *comm)
-{
-    return comm->rank + 1 == comm->size ? 0 : comm->rank + 1;
-}
-
-static int32_t rank_before(const muster_comm *comm, int32_t rank)
-{
-    return rank == 0 ? comm->size - 1 : rank - 1;
-}
 
 /* A request that is not complete may still be writing into what is about to be copied. Only the
  * caller's thread adds and removes communicators, so the list is walked without its lock. */
@@ -161,7 +151,7 @@ static bool all_mirrors_fit(const muster_comm *comm, const void *payloads)
 {
     for (int32_t rank = 0; rank < comm->size; rank++) {
         const muster_record *record = muster_request_record_of(payloads, rank);
-        const muster_record *mirrored = muster_request_record_of(payloads, rank_before(comm, rank));
+        const muster_record *mirrored = muster_request_record_of(payloads, comm->mirrored[rank]);
         if (record->own_argument[1] < mirrored->own_argument[0])
             return false;
     }
@@ -178,7 +168,8 @@ static void stage_agreed(muster_request *request, const muster_verdict *verdict,
         stage->moved = true;
         return;
     }
-    int32_t before = rank_before(comm, comm->rank);
+    int32_t before = comm->mirrored[comm->rank];
+    int32_t holder = comm->mirror_holders[comm->rank];
     stage->mirrored_slot = comm->members[before].slot;
     stage->mirror_bytes = (size_t)muster_request_record_of(payloads, before)->own_argument[0];
     if (!all_mirrors_fit(comm, payloads))
@@ -186,7 +177,7 @@ static void stage_agreed(muster_request *request, const muster_verdict *verdict,
     /* Neither can fail: there is room, in the mirror and in the list. */
     bool ok = muster_step_generation_expect_mirror(stage->generation, stage->mirrored_slot,
                                                    stage->mirror_bytes);
-    ok = ok && append(request, MUSTER_TRANSPORT_SEND, next_rank(comm), &stage->generation->own);
+    ok = ok && append(request, MUSTER_TRANSPORT_SEND, holder, &stage->generation->own);
     ok = ok && append(request, MUSTER_TRANSPORT_RECEIVE, before, &stage->generation->mirror);
     MUSTER_ASSERT(ok);
     stage->moved = true;

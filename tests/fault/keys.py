@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`muster keys`, and a job whose coordinator asks for them."""
+import json
 import os
 import re
 import signal
@@ -83,7 +84,8 @@ def who_has_no_right_key_learns_why():
     with Place() as place:
         keys(place, "coordinator", "train", "stranger")
         allow(place, "train")
-        coordinator, endpoint = a_coordinator(place, "tcp://127.0.0.1:*")
+        coordinator, endpoint = a_coordinator(place, "tcp://127.0.0.1:*", "--events",
+                                              place.path("events"))
         short = ["-n", "1", "--contact-ms", "2000", "--coordinator", endpoint]
         command = ["--", RANK, "5", "1"]
         place.run(*short, *command).ends_with(4).says("it asks for keys")
@@ -100,6 +102,9 @@ def who_has_no_right_key_learns_why():
                   place.path("train.public"), *command).ends_with(2)
         place.run(*short, *with_keys(place, "train"), *command).ends_with(0)
         coordinator.signal(signal.SIGTERM).ends_with(0).says("refused: ").says("is not allowed")
+        counted = [json.loads(line) for line in read(place.path("events")).splitlines()
+                   if '"refusals"' in line]
+        check(counted and counted[-1]["unknown_keys"] > 0 and counted[-1]["wrong_keys"] > 0, counted)
 
 
 def a_coordinator_says_what_is_wrong_with_its_files():
@@ -143,6 +148,7 @@ def keys_may_come_after_the_launcher():
         run.ends_with(0)
 
 
-main(pairs_are_made_private_and_never_replaced_unasked, a_job_lives_through_losses_with_keys,
-     who_has_no_right_key_learns_why, a_coordinator_says_what_is_wrong_with_its_files,
-     keys_may_come_after_the_launcher)
+if __name__ == "__main__":
+    main(pairs_are_made_private_and_never_replaced_unasked, a_job_lives_through_losses_with_keys,
+         who_has_no_right_key_learns_why, a_coordinator_says_what_is_wrong_with_its_files,
+         keys_may_come_after_the_launcher)

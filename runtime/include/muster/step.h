@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Steps: what a job commits, so that no rank's death loses state.
  *
- * A commit copies this rank's step state, mirrors it in the memory of a partner (the next rank of the
- * epoch, round the ring), and ends in an agreement round over all ranks. Two generations are kept. A
+ * A commit copies this rank's step state, mirrors it in the memory of a partner (a rank of
+ * another host where there is one, so that a lost host loses no state), and ends in an agreement round over all ranks. Two generations are kept. A
  * rebuild takes step s if any survivor saw it committed, or if all survivors staged it and every lost
  * slot's state survives in a mirror; else s-1; and everyone restores it. */
 #ifndef MUSTER_STEP_H

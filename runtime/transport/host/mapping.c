@@ -126,8 +126,13 @@ muster_status muster_host_mapping_create(size_t bytes, void *at, const char *wha
     fd = memfd_create("muster", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return failed(error, errno, what, whole_bytes, "memfd_create");
-    call = "ftruncate";
-    code = ftruncate(fd, (off_t)whole_bytes) == 0 ? 0 : errno;
+    /* A memfd begins open to all, for whoever finds a way to it (/proc, a descriptor passed on). */
+    call = "fchmod";
+    code = fchmod(fd, S_IRUSR | S_IWUSR) == 0 ? 0 : errno;
+    if (code == 0)
+        call = "ftruncate";
+    if (code == 0)
+        code = ftruncate(fd, (off_t)whole_bytes) == 0 ? 0 : errno;
     if (code == 0) {
         call = "fallocate";
         code = allocate_pages(fd, whole_bytes);
@@ -164,6 +169,13 @@ muster_status muster_host_mapping_open(int fd, size_t bytes, const char *what,
     seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || fstat(fd, &file) != 0)
         return muster_error_set_errno(error, errno, what);
+    /* Whose it is can change it and its pages' fate behind our back. */
+    if (file.st_uid != geteuid())
+        return muster_error_set(error, MUSTER_ERR_FOREIGN, MUSTER_FIELD_NONE, (int64_t)geteuid(),
+                                (int64_t)file.st_uid,
+                                "%s: the memory belongs to user %u, and this process is user %u's; "
+                                "run all ranks of a host as the same user",
+                                what, file.st_uid, geteuid());
     if ((seals & SEALS) != SEALS || bytes == 0 || file.st_size != (off_t)bytes)
         return muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_BYTES, (int64_t)bytes,
                                 file.st_size,

@@ -15,7 +15,8 @@ static muster_status check_address(const muster_device *device, const void *addr
                                    muster_error *error)
 {
     const muster_nccl_library *library = &device->library;
-    attributes_room of = {.room = {0}};
+    attributes_room of;
+    of.attributes = (struct cudaPointerAttributes){.type = cudaMemoryTypeUnregistered};
     const cudaError_t code = library->cudaPointerGetAttributes(&of.attributes, address);
     /* So runtimes before CUDA 11 say that they do not know the address. */
     if (code == cudaErrorInvalidValue) {

@@ -185,9 +185,11 @@ bool muster_tcp_mesh_report_rank(muster_tcp_mesh *mesh, int32_t rank, int64_t no
 
 void muster_tcp_mesh_report(muster_tcp_mesh *mesh)
 {
-    int64_t now_ns = muster_host_clock_now_ns();
+    for (int32_t i = 0; i < mesh->remote_count; i++) {
+        muster_tcp_peer *peer = &mesh->peers[mesh->remotes[i]];
 
-    for (int32_t i = 0; i < mesh->remote_count; i++)
-        if (mesh->peers[mesh->remotes[i]].connection.lost)
-            (void)muster_tcp_mesh_report_rank(mesh, mesh->remotes[i], now_ns);
+        if (peer->connection.lost && !peer->reported_lost)
+            report(mesh, mesh->remotes[i]);
+        peer->reported_lost = peer->connection.lost;
+    }
 }

@@ -31,7 +31,8 @@ typedef struct muster_tcp_peer {
     muster_tcp_connection connection;
     uint64_t stuck_pass;
     uint32_t stuck_kinds;
-    int64_t reported_ns; /* when it was last said to be unreachable */
+    int64_t reported_ns; /* when it was last said that nothing connects to it */
+    bool reported_lost;  /* its connection is lost for good, and that was said */
 } muster_tcp_peer;
 
 struct muster_tcp_mesh {
@@ -78,9 +79,9 @@ void muster_tcp_mesh_missing(muster_tcp_mesh *mesh, uint64_t round, muster_rank_
 /* Where the payloads of round lie, by rank; those of this host are the caller's to fill in. */
 uint8_t *muster_tcp_mesh_places(const muster_tcp_mesh *mesh, uint64_t round);
 
-/* Says of one rank that it cannot be reached, unless that was just said. */
+/* While connecting: says of one rank that it cannot be reached, unless that was just said. */
 bool muster_tcp_mesh_report_rank(muster_tcp_mesh *mesh, int32_t rank, int64_t now_ns);
-/* Says so, now and then, where the connection with a rank is lost. */
+/* Says so, once, where the connection with a rank is lost. */
 void muster_tcp_mesh_report(muster_tcp_mesh *mesh);
 
 #endif

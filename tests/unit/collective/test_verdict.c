@@ -129,6 +129,33 @@ static void every_difference_has_its_code_and_field(void **state)
     ASSERT_FIELD(argument, 1, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_ARGUMENT, 0, 1);
 }
 
+/* A rank without tensors (an empty P2P list) is of no kind; else the first kind counts. */
+static void kinds_of_memory_must_not_differ(void **state)
+{
+    (void)state;
+    muster_record records[SIZE];
+    agree(records);
+    for (int rank = 0; rank < SIZE; rank++)
+        records[rank].memory_kind = MUSTER_MEMORY_DEVICE;
+    assert_int_equal(verdict_of(records).status, MUSTER_OK);
+    records[3].memory_kind = MUSTER_MEMORY_HOST;
+    assert_refused(records, MUSTER_ERR_MEMORY_KIND, 3, MUSTER_FIELD_MEMORY_KIND,
+                   MUSTER_MEMORY_DEVICE, MUSTER_MEMORY_HOST);
+    records[0].memory_kind = 0;
+    records[1].memory_kind = MUSTER_MEMORY_HOST;
+    assert_refused(records, MUSTER_ERR_MEMORY_KIND, 2, MUSTER_FIELD_MEMORY_KIND, MUSTER_MEMORY_HOST,
+                   MUSTER_MEMORY_DEVICE);
+    records[2].memory_kind = 0;
+    assert_int_equal(verdict_of(records).status, MUSTER_OK);
+    muster_error error;
+    muster_error_init(&error);
+    records[2].memory_kind = MUSTER_MEMORY_DEVICE;
+    const muster_verdict verdict = verdict_of(records);
+    muster_verdict_to_error(&verdict, &error);
+    assert_non_null(strstr(error.message, "rank 2"));
+    assert_non_null(strstr(error.message, "expected host, came device"));
+}
+
 static void what_may_differ_may_differ(void **state)
 {
     (void)state;
@@ -373,6 +400,7 @@ int main(void)
         cmocka_unit_test(all_alike_go_ahead),
         cmocka_unit_test(records_may_lie_farther_apart),
         cmocka_unit_test(every_difference_has_its_code_and_field),
+        cmocka_unit_test(kinds_of_memory_must_not_differ),
         cmocka_unit_test(what_may_differ_may_differ),
         cmocka_unit_test(the_argument_is_named_by_the_call),
         cmocka_unit_test(the_rows_of_a_broadcast_are_equal),

@@ -67,6 +67,7 @@ static void draw_record(muster_record *record, uint64_t rareness)
     record->local_native_code = (int32_t)(draw() % 4);
     record->region_version = draw() % 3;
     record->region_mapped_version = draw() % 4;
+    record->memory_kind = one_in(rareness) ? (int32_t)(draw() % 3) : MUSTER_MEMORY_HOST;
 }
 
 static muster_verdict_summary merge_randomly(const muster_record *records, int32_t first,
@@ -93,6 +94,10 @@ static void assert_same_summary(const muster_verdict_summary *a, const muster_ve
     assert_int_equal(a->came, b->came);
     assert_int_equal(a->tensor_index, b->tensor_index);
     assert_int_equal(a->native_code, b->native_code);
+    assert_int_equal(a->memory_kind, b->memory_kind);
+    assert_int_equal(a->memory_kind_rank, b->memory_kind_rank);
+    assert_int_equal(a->other_memory_kind, b->other_memory_kind);
+    assert_int_equal(a->other_memory_kind_rank, b->other_memory_kind_rank);
     assert_memory_equal(a->p2p_send_digest, b->p2p_send_digest, sizeof(a->p2p_send_digest));
     assert_memory_equal(a->p2p_receive_digest, b->p2p_receive_digest,
                         sizeof(a->p2p_receive_digest));

@@ -98,7 +98,13 @@ static void live(const harness_place *place, const harness_options *options, int
     harness_rank rank = {.slot = slot, .argument = argument};
     muster_error error;
     muster_error_init(&error);
-    if (muster_job_join(&join, &rank.job, &error) != MUSTER_OK) {
+    muster_status joined = muster_job_join(&join, &rank.job, &error);
+    if (joined != MUSTER_OK && options->not_joined != NULL) {
+        CHECK(error.status == joined && rank.job == NULL);
+        options->not_joined(&error, slot, argument);
+        return;
+    }
+    if (joined != MUSTER_OK) {
         fprintf(stderr, "slot %d: join: %s: %s\n", slot, muster_status_name(error.status),
                 error.message);
         _exit(99);

@@ -45,6 +45,8 @@ typedef struct harness_options {
     const char *events; /* file for the coordinator's notes, or NULL */
     /* Changes what a rank joins with, on its thread; or NULL. */
     void (*adapt)(muster_job_options *join, void *argument);
+    /* Takes what a join that failed says, in place of the end of the program; the rank is through then. */
+    void (*not_joined)(const muster_error *error, int32_t slot, void *argument);
 } harness_options;
 
 void harness_options_init(harness_options *options, int32_t slot_count);

@@ -135,6 +135,9 @@ static void wrong_lines_are_explained(void **state)
         {"-n 4 --coordinator tcp://h:1 --slots 3-2 prog", "A-B"},
         {"-n 4 --coordinator tcp://h:1 --slots x prog", "A-B"},
         {"-n 2 --spares -1 prog", "--spares"},
+        {"-n 2 --device cuda prog", "'cuda'"},
+        {"-n 2 --device nccl --devices 0 prog", "--devices"},
+        {"-n 2 --devices 2 prog", "--devices needs --device"},
         {"-n 2 --grace-ms soon prog", "'soon'"},
         {"-n 2 --silence-ms 0 prog", "--silence-ms"},
         {"-n 2 --silence-ms 100 prog", "silence"},
@@ -157,6 +160,28 @@ static void wrong_lines_are_explained(void **state)
     }
 }
 
+static void devices_follow_the_slots_of_this_host(void **state)
+{
+    (void)state;
+    line from;
+    muster_run_options options;
+    muster_error error;
+    assert_int_equal(parse(&from, &options, "-n 2 prog", &error), MUSTER_OK);
+    assert_null(options.device_plane);
+    assert_int_equal(parse(&from, &options,
+                           "-n 8 --coordinator tcp://h:1 --slots 4-7 --device nccl prog", &error),
+                     MUSTER_OK);
+    assert_string_equal(options.device_plane, "nccl");
+    assert_int_equal(muster_run_options_device(&options, 4, 0), 0);
+    assert_int_equal(muster_run_options_device(&options, 7, 9), 3);
+    assert_int_equal(muster_run_options_device(&options, -1, 0), 4);
+    assert_int_equal(muster_run_options_device(&options, -1, 2), 6);
+    assert_int_equal(parse(&from, &options, "-n 8 --device nccl --devices 3 prog", &error),
+                     MUSTER_OK);
+    assert_int_equal(muster_run_options_device(&options, 7, 0), 1);
+    assert_int_equal(muster_run_options_device(&options, -1, 1), 0);
+}
+
 static void a_job_needs_a_name(void **state)
 {
     (void)state;
@@ -176,6 +201,7 @@ int main(void)
         cmocka_unit_test(defaults_are_for_one_launcher),
         cmocka_unit_test(help_needs_nothing_else),
         cmocka_unit_test(wrong_lines_are_explained),
+        cmocka_unit_test(devices_follow_the_slots_of_this_host),
         cmocka_unit_test(a_job_needs_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NCCL itself, without Muster: its public functions, found in libnccl.so.2 when a rank's process starts. Declared
+ * here and not included, so that these tests are built on every machine and skipped where there is no NCCL. */
+#ifndef MUSTER_TESTS_NCCL_RAW_API_H
+#define MUSTER_TESTS_NCCL_RAW_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "public_api.h"
+
+typedef struct nccl_comm *nccl_comm;
+typedef struct nccl_id {
+    char bytes[128];
+} nccl_id;
+enum {
+    NCCL_SUCCESS = 0,
+    NCCL_INVALID_ARGUMENT = 4,
+    NCCL_REMOTE_ERROR = 6,
+    NCCL_IN_PROGRESS = 7,
+};
+enum { NCCL_CHAR = 0, NCCL_INT32 = 2, NCCL_INT64 = 4, NCCL_FLOAT32 = 7 };
+enum { NCCL_SUM = 0 };
+enum { NCCL_SHRINK_DEFAULT = 0, NCCL_SHRINK_ABORT = 1 };
+enum { NCCL_NO_COLOR = -1 };
+
+typedef struct nccl_config {
+    size_t size;
+    unsigned magic;
+    unsigned version;
+    int blocking;
+    int cluster_size;
+    int blocks_min;
+    int blocks_max;
+    const char *net_name;
+    int split_share;
+    int traffic_class;
+    const char *comm_name;
+    int collnet;
+    int policy;
+    int shrink_share;
+    int nvls_blocks;
+    int channels_per_peer;
+    int nvlink_schedule;
+    int graph_usage;
+    int rma_contexts;
+} nccl_config;
+
+/* X(result, name, parameters): every function that these tests call. */
+#define RAW_FUNCTIONS(X) \
+    X(int, ncclGetVersion, (int *version)) \
+    X(int, ncclGetUniqueId, (nccl_id * id)) \
+    X(const char *, ncclGetErrorString, (int result)) \
+    X(const char *, ncclGetLastError, (nccl_comm comm)) \
+    X(int, ncclCommInitRank, (nccl_comm * comm, int count, nccl_id id, int rank)) \
+    X(int, ncclCommInitRankConfig, \
+      (nccl_comm * comm, int count, nccl_id id, int rank, nccl_config *config)) \
+    X(int, ncclCommInitRankScalable, \
+      (nccl_comm * comm, int count, int rank, int id_count, nccl_id *ids, nccl_config *config)) \
+    X(int, ncclCommFinalize, (nccl_comm comm)) \
+    X(int, ncclCommDestroy, (nccl_comm comm)) \
+    X(int, ncclCommAbort, (nccl_comm comm)) \
+    X(int, ncclCommSplit, \
+      (nccl_comm comm, int color, int key, nccl_comm *child, nccl_config *config)) \
+    X(int, ncclCommShrink, \
+      (nccl_comm comm, int *without, int without_count, nccl_comm *child, nccl_config *config, \
+       int flags)) \
+    X(int, ncclCommGetAsyncError, (nccl_comm comm, int *result)) \
+    X(int, ncclCommCount, (nccl_comm comm, int *count)) \
+    X(int, ncclCommUserRank, (nccl_comm comm, int *rank)) \
+    X(int, ncclCommCuDevice, (nccl_comm comm, int *device)) \
+    X(int, ncclGroupStart, (void)) \
+    X(int, ncclGroupEnd, (void)) \
+    X(int, ncclSend, \
+      (const void *from, size_t count, int type, int peer, nccl_comm comm, cuda_stream stream)) \
+    X(int, ncclRecv, \
+      (void *to, size_t count, int type, int peer, nccl_comm comm, cuda_stream stream)) \
+    X(int, ncclAllGather, \
+      (const void *from, void *to, size_t count, int type, nccl_comm comm, cuda_stream stream)) \
+    X(int, ncclAllReduce, \
+      (const void *from, void *to, size_t count, int type, int operation, nccl_comm comm, \
+       cuda_stream stream)) \
+    X(int, ncclBroadcast, \
+      (const void *from, void *to, size_t count, int type, int root, nccl_comm comm, \
+       cuda_stream stream)) \
+    X(int, ncclReduce, \
+      (const void *from, void *to, size_t count, int type, int operation, int root, \
+       nccl_comm comm, cuda_stream stream)) \
+    X(int, ncclReduceScatter, \
+      (const void *from, void *to, size_t count, int type, int operation, nccl_comm comm, \
+       cuda_stream stream))
+
+typedef struct raw_api {
+#define RAW_MEMBER(result, name, parameters) result(*name) parameters;
+    RAW_FUNCTIONS(RAW_MEMBER)
+#undef RAW_MEMBER
+} raw_api;
+
+/* Opens libnccl.so.2; NULL, and the reason on stderr, where it cannot be. */
+const raw_api *raw_api_open(void);
+/* A configuration with every choice left to NCCL, and the one for calls that do not block. */
+nccl_config raw_api_config(int version, bool blocking);
+
+#endif
