@@ -160,8 +160,9 @@ static void hear(crowd *all, agent *one, const uint8_t *bytes, size_t byte_count
         return;
     default:
         if (!one->silent) {
-            fprintf(stderr, "scale_agents: slot %d was told %s\n", one->slot,
-                    muster_message_type_text(type));
+            fprintf(stderr, "scale_agents: slot %d was told %s: %.*s\n", one->slot,
+                    muster_message_type_text(type), (int)(byte_count - HEADER_BYTES) - 8,
+                    byte_count > HEADER_BYTES + 8 ? (const char *)bytes + HEADER_BYTES + 8 : "");
             exit(1);
         }
     }
@@ -185,7 +186,7 @@ static void listen(crowd *all, agent *one)
 
 static void beat(const crowd *all, agent *one, int64_t now)
 {
-    if (one->silent || now < one->beat_ns)
+    if (one->silent || one->incarnation == UINT32_MAX || now < one->beat_ns)
         return;
     one->beat_ns = now + all->heartbeat_ns;
     muster_message message = {.type = MUSTER_MESSAGE_HEARTBEAT};
@@ -225,6 +226,15 @@ static bool command(crowd *all)
     return strncmp(line, "quit", 4) != 0;
 }
 
+static void look(crowd *all, int count)
+{
+    int64_t now = now_ns();
+    for (int i = 0; i < count; i++) {
+        listen(all, &all->agents[i]);
+        beat(all, &all->agents[i], now);
+    }
+}
+
 static void open_agents(crowd *all, const char *endpoint, int32_t first)
 {
     struct rlimit limit;
@@ -257,8 +267,7 @@ static void open_agents(crowd *all, const char *endpoint, int32_t first)
         /* Spread over the period, as the heartbeats of processes that started at different times are. */
         one->beat_ns = began_ns + all->heartbeat_ns + all->heartbeat_ns * i / all->count;
         if (i % CONNECTS_AT_ONCE == 0)
-            for (int k = 0; k <= i; k++)
-                listen(all, &all->agents[k]);
+            look(all, i + 1);
     }
 }
 
@@ -283,11 +292,7 @@ int main(int argc, char **argv)
     for (bool going = true; going;) {
         if (poll(&input, 1, LOOK_MS) > 0)
             going = command(&all);
-        int64_t now = now_ns();
-        for (int i = 0; i < all.count; i++) {
-            listen(&all, &all.agents[i]);
-            beat(&all, &all.agents[i], now);
-        }
+        look(&all, all.count);
     }
     _exit(0); /* thousands of sockets need not be taken down one by one */
 }
