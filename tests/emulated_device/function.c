@@ -224,3 +224,20 @@ cuda_error emulated_function_launch(cuda_function handle, unsigned grid_x, unsig
     }
     return error;
 }
+
+cuda_error cudaLaunchKernel(const void *symbol, cuda_dim3 grid, cuda_dim3 block, void **arguments,
+                            size_t shared_bytes, cuda_stream stream)
+{
+    struct emulated_function *function = find(symbol, false);
+    unsigned char packed[EMULATED_KERNEL_PACKED_BYTES_MAX];
+    (void)shared_bytes;
+    if (function == NULL) {
+        return emulated_error_keep(CUDA_INVALID_DEVICE_FUNCTION);
+    }
+    size_t bytes = emulated_kernel_pack(function->name, arguments, packed, sizeof packed);
+    if (bytes == 0) {
+        return emulated_error_refuse("cudaLaunchKernel", function->name);
+    }
+    return emulated_error_keep(
+        emulated_function_launch(function, grid.x, block.x, packed, bytes, stream));
+}
