@@ -290,6 +290,9 @@ static void core_first_turn(muster_core *core)
     core->returned_ns = core->now_ns;
     core->changed = true;
     muster_core_persist(core); /* nothing is said in a term before the journal knows it */
+    if (core->state == MUSTER_CORE_ENDED) {
+        muster_core_action_append(core, MUSTER_CORE_END); /* the last one died before it was done */
+    }
 }
 
 static void core_look_at_everything(muster_core *core)

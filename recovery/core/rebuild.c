@@ -138,8 +138,15 @@ static void rebuild_agree(muster_core *core)
     muster_core_restore_point_clear(core);
     if (core->epoch > 0) {
         muster_core_restore_point_choose(core);
-    } else if (core->epoch_floor > 0) {
+    } else if (core->epoch_floor > 0 || core->met_before) {
         core->restore.state_lost = true; /* it ran before; nobody is left who knows how far */
+        core->has_committed = true;
+    }
+    core->has_run = false;
+    if (core->met_before && core->epoch_floor < core->term) {
+        /* Without a journal nobody knows the highest number used. Terms come from the wall clock: later
+         * numbers than its own were not used before it began. */
+        core->epoch_floor = core->term;
     }
     core->kind = rebuild_kind(core);
     core->epoch = 1 + (core->epoch > core->epoch_floor ? core->epoch : core->epoch_floor);
@@ -246,6 +253,12 @@ static void rebuild_turn_forming(muster_core *core)
     if (core->state != MUSTER_CORE_FORMING || !rebuild_enough(core)) {
         return;
     }
+    /* It is no new job: who knows of an epoch should have the time to come and say so. */
+    bool heard = !core->met_before || muster_core_passed(core, core->forming_since_ns,
+                                                         core->policy.deadlines.reconnect_ns);
+    if (decided && !heard) {
+        return;
+    }
     if (decided) {
         rebuild_agree(core);
         return;
@@ -348,6 +361,7 @@ static void rebuild_turn_connecting(muster_core *core)
     }
     if (all) {
         core->death_count = 0;
+        core->has_run = true;
         core->cut_count = 0;
         muster_core_state_move(core, MUSTER_CORE_RUNNING);
         muster_core_note(core, MUSTER_NOTE_ESTABLISHED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
