@@ -221,6 +221,9 @@ struct muster_core {
     bool returned;   /* to a job that runs: from the journal, or from what its ranks said */
     int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
+    void **retired; /* what actions of the last step may still show */
+    size_t retired_count;
+    size_t retired_capacity;
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
     bool revoke_due;  /* tell the members */
@@ -234,6 +237,9 @@ void muster_core_state_move(muster_core *core, muster_core_state to);
 /* actions.c */
 void *muster_core_memory(void *memory); /* asserts that there was some */
 void muster_core_grow(void **items, size_t count, size_t *capacity, size_t item_bytes);
+/* Frees memory that actions of this step may still show, when the next step begins. NULL is fine. */
+void muster_core_retire(muster_core *core, void *memory);
+void muster_core_retire_free(muster_core *core);
 /* Appends an action of the given kind. Valid until the next one. */
 muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind);
 /* A message to fill, addressed to connection. Valid until the next action. */

@@ -188,7 +188,7 @@ static void adoption_take(muster_core *core)
     }
     core->epoch = adoption->epoch;
     core->kind = 0;
-    free(core->members);
+    muster_core_retire(core, core->members);
     core->members = adoption->members;
     core->member_count = adoption->member_count;
     adoption->members = NULL;

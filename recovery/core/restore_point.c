@@ -19,7 +19,7 @@
 
 void muster_core_restore_point_clear(muster_core *core)
 {
-    free(core->restore_slots);
+    muster_core_retire(core, core->restore_slots);
     core->restore_slots = NULL;
     memset(&core->restore, 0, sizeof core->restore);
 }
