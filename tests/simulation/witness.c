@@ -311,7 +311,11 @@ void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, cons
         witness->verdicts++;
         for (int i = 0; i < world->process_count; i++) {
             sim_process *process = world->processes[i];
-            bool meant = (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
+            /* Two processes may have the same numbers: only the words say which one is meant. */
+            char name[32];
+            snprintf(name, sizeof name, "process %d)", process->process_id);
+            bool meant = strstr(note->text, name) != NULL &&
+                         (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
                          (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
             if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
                 process->verdict_noted = true;
