@@ -22,6 +22,7 @@ static struct {
 
 void **__cudaRegisterFatBinary(void *binary)
 {
+    emulated_host_choose();
     void **handle = malloc(sizeof *handle);
     if (handle != NULL) {
         *handle = binary; /* its code is for a GPU: nobody reads it */
