@@ -278,21 +278,3 @@ cuda_error cudaLaunchKernel(const void *symbol, cuda_dim3 grid, cuda_dim3 block,
     return emulated_error_keep(
         emulated_function_launch(function, grid.x, block.x, packed, bytes, stream));
 }
-
-/* The arguments come one by one, and only the kernel knows their sizes. */
-cuda_error cudaLaunchKernel(const void *symbol, cuda_dim3 grid, cuda_dim3 block, void **arguments,
-                            size_t shared_bytes, cuda_stream stream)
-{
-    (void)shared_bytes;
-    struct emulated_function *function = find(symbol, false);
-    if (function == NULL) {
-        return emulated_error_keep(CUDA_INVALID_DEVICE_FUNCTION);
-    }
-    _Alignas(16) unsigned char packed[EMULATED_KERNEL_PACKED_BYTES_MAX];
-    size_t bytes = emulated_kernel_pack(function->name, arguments, packed, sizeof packed);
-    if (bytes == 0 || grid.y != 1 || grid.z != 1 || block.y != 1 || block.z != 1) {
-        return emulated_error_refuse("cudaLaunchKernel", function->name);
-    }
-    return emulated_error_keep(
-        emulated_function_launch(function, grid.x, block.x, packed, bytes, stream));
-}

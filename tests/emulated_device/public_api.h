@@ -227,8 +227,6 @@ EMULATED_API cuda_error cudaLaunchKernel(const void *symbol, cuda_dim3 grid, cud
 EMULATED_API cuda_error cudaGetFuncBySymbol(cuda_function *function, const void *symbol);
 EMULATED_API cuda_error cudaFuncGetAttributes(cuda_function_attributes *attributes,
                                               const void *symbol);
-EMULATED_API cuda_error cudaLaunchKernel(const void *symbol, cuda_dim3 grid, cuda_dim3 block,
-                                         void **arguments, size_t shared_bytes, cuda_stream stream);
 EMULATED_API cuda_error cudaFuncSetAttribute(const void *symbol, int attribute, int value);
 EMULATED_API cuda_error cudaGetDriverEntryPointByVersion(const char *name, void **function,
                                                          unsigned version, unsigned long long flags,
