@@ -247,7 +247,8 @@ static void launcher_join(muster_core *core, muster_connection connection,
         .heard_ns = core->now_ns,
     };
     core->changed = true;
-    if (message->epoch > core->epoch_floor) {
+    if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
+        core->met_before = true;
         core->epoch_floor = message->epoch;
         core->persist_due = true;
     }
@@ -350,11 +351,8 @@ static void launcher_started(muster_core *core, const muster_message *message)
     slot->started = true;
     slot->started_incarnation = message->incarnation;
     slot->started_id = message->u.process.process_id;
-    muster_core_process *process = &slot->process;
-    if (slot->seat == MUSTER_CORE_SEAT_FILLED && process->newcomer && process->launched_id == 0 &&
-        process->incarnation == message->incarnation) {
-        process->launched_id = message->u.process.process_id; /* its JOIN was faster */
-    }
+    /* A process that joined before keeps what is known of it: another launcher may have started another
+     * one of the same incarnation. */
     if (slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED &&
         slot->start_incarnation == message->incarnation) {
         slot->start_process_id = message->u.process.process_id;
