@@ -113,6 +113,25 @@ nccl_comm raw_rank_connect(raw_rank *rank, unsigned members, int meeting, bool b
     return comm;
 }
 
+void raw_rank_ids(raw_rank *rank, nccl_id *ids, int count)
+{
+    double end = now_s() + PATIENCE_S;
+    for (int i = 0; i < count; i++) {
+        if (rank->rank == i) {
+            raw_rank_nccl(rank, "ncclGetUniqueId",
+                          rank->nccl->ncclGetUniqueId(&rank->shared->meetings[i].id));
+            rank->shared->meetings[i].ready = 1;
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        while (rank->shared->meetings[i].ready == 0) {
+            RAW_CHECK(rank, now_s() < end, "no unique id from rank %d", i);
+            pause_ms(1);
+        }
+        ids[i] = rank->shared->meetings[i].id;
+    }
+}
+
 int raw_rank_settle(raw_rank *rank, nccl_comm comm, int seconds)
 {
     int result = NCCL_IN_PROGRESS;

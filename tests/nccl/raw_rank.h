@@ -30,6 +30,8 @@ bool raw_rank_run(const char *name, int count, raw_body body, unsigned expect_ki
 
 /* A communicator over the ranks of a bit set, all of which call; meeting is a number of its own for each. */
 nccl_comm raw_rank_connect(raw_rank *rank, unsigned members, int meeting, bool blocking);
+/* Several unique ids for a scalable connection of all, each made by another rank; takes meetings 0 to count - 1. */
+void raw_rank_ids(raw_rank *rank, nccl_id *ids, int count);
 /* Where the ranks of a set wait for each other, outside of NCCL. */
 void raw_rank_meet(raw_rank *rank, unsigned members, int meeting);
 pid_t raw_rank_process(const raw_rank *rank, int other);
