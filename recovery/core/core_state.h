@@ -366,6 +366,8 @@ void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarna
 void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
                                 muster_core_launcher *launcher);
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot);
+/* To the slot's launcher: it is in no epoch any more, though its process may still live. */
+void muster_core_launcher_retired(muster_core *core, const muster_core_slot *slot);
 void muster_core_launcher_message(muster_core *core, muster_connection connection,
                                   const muster_message *message);
 /* A launcher of a job that has ended: it is told so, where it was away meanwhile. */

@@ -162,6 +162,15 @@ static void launcher_tell_slots(muster_core *core, const muster_core_launcher *l
     }
 }
 
+void muster_core_launcher_retired(muster_core *core, const muster_core_slot *slot)
+{
+    for (size_t i = 0; i < core->launcher_count; i++) {
+        if (launcher_owns(&core->launchers[i], slot->slot)) {
+            launcher_tell_note(core, &core->launchers[i], MUSTER_NOTE_AGREED, slot);
+        }
+    }
+}
+
 /* What it should do, again: it may be new in the place of one that was told before. */
 static void launcher_tell(muster_core *core, const muster_core_launcher *launcher)
 {
