@@ -360,8 +360,8 @@ static void launcher_started(muster_core *core, const muster_message *message)
     slot->started = true;
     slot->started_incarnation = message->incarnation;
     slot->started_id = message->u.process.process_id;
-    /* A process that joined before keeps what is known of it: another launcher may have started another
-     * one of the same incarnation. */
+    /* It counts for a process that joins after it: of one that is there already, another launcher may
+     * have started a second one of the same incarnation. */
     if (slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED &&
         slot->start_incarnation == message->incarnation) {
         slot->start_process_id = message->u.process.process_id;
