@@ -68,8 +68,10 @@ typedef struct muster_core_process {
     int64_t told_ns; /* when it was last told where the job stands */
 } muster_core_process;
 
-/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. */
-#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)INT32_MAX)
+/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. Numbers given
+ * here go on from what was claimed, and have as many again before they are nonsense themselves. */
+#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)(INT32_MAX / 2))
+#define MUSTER_CORE_INCARNATION_SAVED_MAX ((uint32_t)INT32_MAX)
 
 typedef enum muster_core_seat {
     MUSTER_CORE_SEAT_OPEN,   /* nobody: not joined yet, or lost and to be replaced */
