@@ -175,8 +175,8 @@ static void adoption_take(muster_core *core)
     }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_slot *slot = &core->slots[i];
-        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && !slot->process.newcomer) {
-            /* It came back to an older epoch than this one, which was agreed without it. */
+        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED) {
+            /* This epoch was agreed without it: it may be one that was fenced before. */
             uint32_t incarnation = slot->process.incarnation;
             rejoin_turn_out(core, slot);
             muster_core_members_empty(slot);

@@ -355,10 +355,10 @@ static void coordinator_hear(sim_world *world, sim_coordinator *coordinator,
                 message->type == MUSTER_MESSAGE_JOIN && message->u.join.rejoin ? " again" : "");
     }
     uint64_t connection = client->connection;
-    coordinator->told = coordinator->told || message->epoch > 0 || world->witness.epoch_count == 0;
     if (!coordinator_has_job(world, coordinator, connection, message)) {
         return;
     }
+    coordinator->told = coordinator->told || message->epoch > 0 || world->witness.epoch_count == 0;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         for (int i = 0; i < coordinator->note_count; i++) {
             coordinator_tell_launchers(world, coordinator, &coordinator->notes[i]);

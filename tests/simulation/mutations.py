@@ -38,7 +38,7 @@ MUTATIONS = {
         "(!found || !restore_newer(holding->epoch, holding->step, best_epoch, best_step))) {"),
     "an_older_epoch_is_over": (
         "rejoin.c",
-        "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && !slot->process.newcomer) {",
+        "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED) {",
         "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && slot->slot < 0) {"),
     "silence_is_a_verdict_in_the_end": (
         "detector.c",
