@@ -68,8 +68,10 @@ typedef struct muster_core_process {
     int64_t told_ns; /* when it was last told where the job stands */
 } muster_core_process;
 
-/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. */
-#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)INT32_MAX)
+/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. Numbers given
+ * here go on from what was claimed, and have as many again before they are nonsense themselves. */
+#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)(INT32_MAX / 2))
+#define MUSTER_CORE_INCARNATION_SAVED_MAX ((uint32_t)INT32_MAX)
 
 typedef enum muster_core_seat {
     MUSTER_CORE_SEAT_OPEN,   /* nobody: not joined yet, or lost and to be replaced */
@@ -364,6 +366,8 @@ void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarna
 void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
                                 muster_core_launcher *launcher);
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot);
+/* To the slot's launcher: it is in no epoch any more, though its process may still live. */
+void muster_core_launcher_retired(muster_core *core, const muster_core_slot *slot);
 void muster_core_launcher_message(muster_core *core, muster_connection connection,
                                   const muster_message *message);
 /* A launcher of a job that has ended: it is told so, where it was away meanwhile. */

@@ -212,6 +212,9 @@ void muster_core_join(muster_core *core, muster_connection connection,
         incarnation = slot->fence;
     }
     muster_core_process process = join_process(core, connection, message, incarnation);
+    if (slot->started && slot->started_incarnation == incarnation) {
+        process.launched_id = slot->started_id;
+    }
     muster_core_members_fill(core, slot, &process);
     muster_core_note(core, MUSTER_NOTE_JOINED, slot->slot, incarnation, MUSTER_EVIDENCE_NONE,
                      process.process_id, "slot %d joined (incarnation %u, process %d)", slot->slot,

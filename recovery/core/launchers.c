@@ -162,6 +162,15 @@ static void launcher_tell_slots(muster_core *core, const muster_core_launcher *l
     }
 }
 
+void muster_core_launcher_retired(muster_core *core, const muster_core_slot *slot)
+{
+    for (size_t i = 0; i < core->launcher_count; i++) {
+        if (launcher_owns(&core->launchers[i], slot->slot)) {
+            launcher_tell_note(core, &core->launchers[i], MUSTER_NOTE_AGREED, slot);
+        }
+    }
+}
+
 /* What it should do, again: it may be new in the place of one that was told before. */
 static void launcher_tell(muster_core *core, const muster_core_launcher *launcher)
 {
@@ -351,8 +360,8 @@ static void launcher_started(muster_core *core, const muster_message *message)
     slot->started = true;
     slot->started_incarnation = message->incarnation;
     slot->started_id = message->u.process.process_id;
-    /* A process that joined before keeps what is known of it: another launcher may have started another
-     * one of the same incarnation. */
+    /* It counts for a process that joins after it: of one that is there already, another launcher may
+     * have started a second one of the same incarnation. */
     if (slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED &&
         slot->start_incarnation == message->incarnation) {
         slot->start_process_id = message->u.process.process_id;

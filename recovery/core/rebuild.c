@@ -181,6 +181,12 @@ static void rebuild_agree(muster_core *core)
         core->member_count == 1 ? "" : "s", core->restore.has_step ? ", restores a step" : "",
         core->restore.state_lost ? ", the step state is lost" : "");
     muster_core_persist(core); /* before anyone hears the number */
+    for (size_t i = 0; i < core->death_count; i++) {
+        const muster_core_slot *slot = &core->slots[core->deaths[i].death.slot];
+        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && !core->deaths[i].death.proven_gone) {
+            muster_core_launcher_retired(core, slot);
+        }
+    }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         if (core->slots[i].member && core->slots[i].process.connection) {
             muster_core_rebuild_agreed_message(core, &core->slots[i]);

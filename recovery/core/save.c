@@ -29,10 +29,11 @@ static void save_slot(muster_stream *stream, muster_core_slot *slot)
     muster_stream_u32(stream, &slot->start_incarnation);
     muster_stream_i32(stream, &slot->start_tries);
     muster_stream_i32(stream, &slot->deaths_without_commit);
-    if (slot->process.incarnation > MUSTER_CORE_INCARNATION_MAX ||
-        slot->fence > MUSTER_CORE_INCARNATION_MAX ||
-        slot->start_incarnation > MUSTER_CORE_INCARNATION_MAX || seat > MUSTER_CORE_SEAT_RETIRED ||
-        replacement > MUSTER_CORE_REPLACEMENT_STARTED) {
+    if (!stream->writing &&
+        (slot->process.incarnation > MUSTER_CORE_INCARNATION_SAVED_MAX ||
+         slot->fence > MUSTER_CORE_INCARNATION_SAVED_MAX ||
+         slot->start_incarnation > MUSTER_CORE_INCARNATION_SAVED_MAX ||
+         seat > MUSTER_CORE_SEAT_RETIRED || replacement > MUSTER_CORE_REPLACEMENT_STARTED)) {
         muster_stream_fail(stream, "a slot's state is none");
         return;
     }

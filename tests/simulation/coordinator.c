@@ -120,6 +120,7 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
 {
     muster_journal_content content;
     coordinator_disk_read(world, coordinator, &content);
+    const muster_journal_entry *entry = muster_journal_content_find(&content, world->job);
     uint64_t term = content.term + 1;
     if (term < coordinator_wall(world)) {
         term = coordinator_wall(world);
@@ -130,6 +131,7 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
     coordinator->start++;
     coordinator->term = term;
     coordinator->term_taken = false;
+    coordinator->told = false;
     coordinator->ended = false;
     coordinator->next_ns = SIM_NEVER;
     coordinator->wake_ns = SIM_NEVER;
@@ -138,7 +140,6 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
     if (world->journaled) {
         coordinator_disk_whole(coordinator, &content);
     }
-    const muster_journal_entry *entry = muster_journal_content_find(&content, world->job);
     if (entry) {
         muster_error error;
         muster_error_init(&error);
@@ -148,6 +149,7 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
             sim_fail(world, "what was saved cannot be taken up: %s", error.message);
         }
         coordinator->next_ns = world->now_ns;
+        coordinator->told = coordinator->core && muster_core_epoch(coordinator->core) > 0;
         coordinator->term_taken = true;
     }
     muster_journal_content_clean_up(&content);
@@ -232,7 +234,7 @@ static void coordinator_send(sim_world *world, const sim_coordinator *coordinato
             client ? client->name : "nobody", muster_message_type_text(message->type),
             (unsigned long long)message->epoch, (unsigned long long)message->term);
     if (message->type == MUSTER_MESSAGE_AGREED && client) {
-        sim_witness_agreed(world, message);
+        sim_witness_agreed(world, coordinator, message);
     }
     sim_network_send_back(world, coordinator->index, action->connection, message);
 }
@@ -353,6 +355,7 @@ static void coordinator_hear(sim_world *world, sim_coordinator *coordinator,
                 message->type == MUSTER_MESSAGE_JOIN && message->u.join.rejoin ? " again" : "");
     }
     uint64_t connection = client->connection;
+    coordinator->told = coordinator->told || message->epoch > 0;
     if (!coordinator_has_job(world, coordinator, connection, message)) {
         return;
     }

@@ -16,10 +16,6 @@ MUTATIONS = {
         "rebuild.c",
         "if (!core->deaths[i].death.proven_gone) {",
         "if (!core->deaths[i].death.proven_gone && core->job == 0) {"),
-    "fence": (
-        "members.c",
-        "return incarnation < slot->fence;",
-        "return incarnation < slot->fence && slot->slot < 0;"),
     "verdict_is_durable_before_it_is_said": (
         "verdict.c",
         "     * of every death. */\n    muster_core_persist(core);",

@@ -206,34 +206,19 @@ static void witness_members(sim_world *world, const muster_message *agreed)
     }
 }
 
-/* The journal is lost, and with it everybody who was in an epoch or has heard of one. */
-static bool witness_nobody_remembers(const sim_world *world)
-{
-    bool anybody = !world->journal_lost;
-    for (int i = 0; i < world->living_count; i++) {
-        const sim_process *process = world->living[i];
-        /* One that is stopped says nothing. */
-        anybody = anybody || (!process->stopped &&
-                              (process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0));
-    }
-    for (int i = 0; i < world->launcher_count; i++) {
-        anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
-    }
-    return !anybody;
-}
-
 /* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
-void sim_witness_agreed(sim_world *world, const muster_message *agreed)
+void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                        const muster_message *agreed)
 {
     sim_witness *witness = &world->witness;
     uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
     if (witness_find_said(world, agreed->epoch, hash)) {
         return;
     }
-    if (agreed->epoch <= witness->last_epoch && witness_nobody_remembers(world)) {
-        witness->epoch_count = 0; /* a new job, as far as anybody can know */
-        witness->last_epoch = 0;
-        witness->has_commit = false;
+    if (agreed->epoch <= witness->last_epoch && world->journal_lost && !coordinator->told) {
+        /* A new job, as far as this coordinator can know: the hole that the README describes. */
+        world->next_job = true;
+        return;
     }
     const sim_epoch *known = witness_find(world, agreed->epoch);
     if (known) {
@@ -326,7 +311,11 @@ void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, cons
         witness->verdicts++;
         for (int i = 0; i < world->process_count; i++) {
             sim_process *process = world->processes[i];
-            bool meant = (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
+            /* Two processes may have the same numbers: only the words say which one is meant. */
+            char name[32];
+            snprintf(name, sizeof name, "process %d)", process->process_id);
+            bool meant = strstr(note->text, name) != NULL &&
+                         (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
                          (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
             if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
                 process->verdict_noted = true;

@@ -124,6 +124,7 @@ typedef struct sim_coordinator {
     uint32_t start; /* counts */
     uint64_t term;
     bool term_taken;
+    bool told; /* in this start: by somebody who knows of an epoch, or by its journal */
     muster_core *core;
     bool ended;
     int64_t next_ns;
@@ -353,7 +354,8 @@ typedef struct sim_witness {
 
 uint64_t sim_witness_hash(const muster_member *members, int32_t member_count);
 /* A coordinator says AGREED. */
-void sim_witness_agreed(sim_world *world, const muster_message *agreed);
+void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                        const muster_message *agreed);
 void sim_witness_note(sim_world *world, const sim_coordinator *coordinator,
                       const muster_note *note);
 /* An action that is no note was done, or its coordinator died instead. */
