@@ -77,7 +77,7 @@ static void claim(void *data, size_t bytes)
     if (fake != NULL) {
         api_function api;
         memcpy(&api, &fake, sizeof(api));
-        atomic_store(&api()->controls->all_memory, true);
+        api()->claim_memory(data, bytes, own_device);
     } else {
         claim_function take;
         memcpy(&take, &emulated, sizeof(take));
