@@ -235,6 +235,7 @@ static void rank_next(sim_world *world, sim_process *process)
     } else if (process->call == SIM_CALL_COMMIT) {
         if (process->step >= world->final_step) {
             process->finished = true;
+            sim_faults_leaving(world);
             rank_begin_call(world, process, world->policy.deadlines.leave_ns);
             muster_protocol_leave(&process->protocol);
             process->agent_due_ns = world->now_ns;
@@ -552,9 +553,11 @@ static bool rank_work(sim_world *world, sim_process *process)
 static muster_status rank_send(void *context, const muster_message *message)
 {
     sim_process *process = context;
-    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0) {
+    const sim_world *world = process->client.world;
+    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0 &&
+        world->now_ns >= world->network.lossy_until_ns) {
         process->leave_coordinator = process->client.coordinator;
-        process->leave_start = process->client.coordinator_start;
+        process->leave_connection = process->client.connection;
     }
     return sim_network_send(&process->client, message);
 }
@@ -632,6 +635,10 @@ void sim_rank_turn(sim_world *world, sim_process *process)
     rank_listen(world, process);
     sim_plane_turn(world, process);
     while (rank_work(world, process)) {
+        sim_faults_ambush(world, process);
+        if (!process->alive || process->stopped) {
+            return;
+        }
     }
     if (process->alive) {
         sim_plane_turn(world, process); /* what waited for the epoch that was entered */
