@@ -16,10 +16,6 @@ MUTATIONS = {
         "rebuild.c",
         "if (!core->deaths[i].death.proven_gone) {",
         "if (!core->deaths[i].death.proven_gone && core->job == 0) {"),
-    "a_verdict_fences": (
-        "verdict.c",
-        "slot->fence = incarnation + 1;",
-        "slot->fence = incarnation;"),
     "verdict_is_durable_before_it_is_said": (
         "verdict.c",
         "     * of every death. */\n    muster_core_persist(core);",
