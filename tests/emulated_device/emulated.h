@@ -40,6 +40,9 @@ typedef struct emulated_range {
     int device;
     bool owned; /* allocated here, not registered */
 } emulated_range;
+/* Takes any memory of the host for memory of device from now on, so that a test of host buffers can be run over
+ * the device. The one call that programs see and that is not CUDA's. */
+EMULATED_API void emulated_device_claim(void *pointer, size_t bytes, int device);
 /* The tracked range around an address. false: plain memory of the host. */
 bool emulated_memory_find(const void *pointer, emulated_range *range);
 
