@@ -41,7 +41,6 @@ typedef struct muster_core_process {
     uint64_t host;
     muster_blob blob;
     muster_connection connection;
-    bool newcomer;   /* joined in this term, and was in no epoch before */
     bool expected;   /* known from the journal only: it has yet to say what it knows */
     bool from_spare; /* started as a spare: its launcher need not be the slot's */
 

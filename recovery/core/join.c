@@ -27,7 +27,6 @@ static muster_core_process join_process(const muster_core *core, muster_connecti
     process.blob = message->u.join.blob;
     process.connection = connection;
     process.heard_ns = core->now_ns;
-    process.newcomer = true;
     return process;
 }
 
