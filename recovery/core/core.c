@@ -127,6 +127,7 @@ static void core_heartbeat(muster_core *core, muster_core_slot *slot, const must
         core->now_ns - process->told_ns >= core->policy.deadlines.silence_ns) {
         muster_core_members_tell(core, slot);
     }
+    muster_core_awaited_tell(core, slot);
 }
 
 static void core_rank_message(muster_core *core, muster_core_slot *slot,

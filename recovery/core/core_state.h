@@ -13,6 +13,7 @@
  *   verdict.c      fencing, revoking
  *   rebuild.c      quiet, gone, agreed, connected
  *   replacement.c  who fills a lost slot
+ *   awaited.c      for whom the job waits
  *   restore_point.c  which step a rebuild goes on from
  *   launchers.c    who can start a process, kill it and prove it gone
  *   ending.c       leaving, giving up
@@ -64,7 +65,9 @@ typedef struct muster_core_process {
     bool quiet;     /* in the revoked epoch */
     muster_holding *holdings;
     int32_t holding_count;
-    int64_t told_ns; /* when it was last told where the job stands */
+    int64_t told_ns;   /* when it was last told where the job stands */
+    int64_t hinted_ns; /* when it was last told for whom it waits, */
+    uint64_t hint;     /* and a hash of the words */
 } muster_core_process;
 
 /* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. Numbers given
@@ -353,6 +356,9 @@ void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t e
                            uint64_t step);
 /* As a heartbeat tells it: without the epoch. */
 void muster_core_committed_progress(muster_core *core, uint64_t step);
+
+/* awaited.c: tells a rank that waits for others for whom, where that is news. */
+void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot);
 
 /* launchers.c */
 muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot);
