@@ -182,6 +182,7 @@ static void world_heal(sim_world *world)
     for (int i = 0; i < SIM_COORDINATORS_MAX; i++) {
         sim_coordinator *coordinator = &world->coordinators[i];
         coordinator->crash_in_actions = 0;
+        coordinator->crash_after_decision = 0;
         if (coordinator->stopped) {
             coordinator->wake_ns = world->now_ns;
         }

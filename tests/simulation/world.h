@@ -132,7 +132,8 @@ typedef struct sim_coordinator {
     size_t journal_bytes;
     muster_journal_position position;
     muster_core_actions actions;
-    int crash_in_actions; /* dies before that many more actions; 0: not planned */
+    int crash_in_actions;     /* dies before that many more actions; 0: not planned */
+    int crash_after_decision; /* so many actions after a verdict or an agreement; 0: not planned */
     int64_t restart_ns;
     int64_t wake_ns;
     muster_note *notes; /* that no launcher was there to hear */
