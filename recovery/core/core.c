@@ -139,6 +139,14 @@ static void core_rank_message(muster_core *core, muster_core_slot *slot,
         }
         return;
     }
+    if (slot->process.connection != connection) {
+        /* The numbers do not say which process it is: two may have the same. Its JOIN does, and what it
+         * has to say it says again after that. */
+        muster_message *rejoin = muster_core_send(core, connection, MUSTER_MESSAGE_REJOIN);
+        rejoin->slot = slot->slot;
+        rejoin->incarnation = slot->process.incarnation;
+        return;
+    }
     bool was_away = muster_core_detector_hear(core, slot, connection);
     if (slot->process.expected ||
         (message->epoch > core->epoch && message->epoch > core->adoption.epoch)) {

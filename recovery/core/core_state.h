@@ -338,6 +338,8 @@ void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slo
 
 /* replacement.c */
 void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+/* A new launcher of an open slot is asked to fill it, with an incarnation that nobody had. */
+void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot);
 /* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
  * have the same incarnation. */
 void muster_core_replacement_forgo(muster_core_slot *slot);

@@ -211,7 +211,7 @@ void muster_core_join(muster_core *core, muster_connection connection,
         incarnation = slot->fence;
     }
     muster_core_process process = join_process(core, connection, message, incarnation);
-    if (slot->started && slot->started_incarnation == incarnation) {
+    if (slot->started && slot->started_incarnation == incarnation && !message->u.join.rejoin) {
         process.launched_id = slot->started_id;
     }
     muster_core_members_fill(core, slot, &process);

@@ -254,6 +254,7 @@ typedef struct muster_message {
         } process;
         struct {
             muster_policy policy; /* deadlines and all */
+            bool begun;           /* a launcher was there before: start only what is asked for */
         } welcome; /* WELCOME, LAUNCHER_WELCOME; slot and incarnation in the header */
         struct {
             uint32_t status; /* muster_status */

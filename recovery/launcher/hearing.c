@@ -19,7 +19,11 @@ static void hearing_begin(muster_launcher *launcher, const muster_message *welco
         muster_launcher_say(launcher,
                             "the job runs already, in epoch %llu: starting what it asks for",
                             (unsigned long long)welcome->epoch);
-    for (int32_t i = 0; i < options->slot_count && welcome->epoch == 0 && !launcher->ending; i++) {
+    if (welcome->epoch == 0 && welcome->u.welcome.begun)
+        muster_launcher_say(launcher, "another launcher had these slots: starting what the "
+                                      "coordinator asks for");
+    bool all = welcome->epoch == 0 && !welcome->u.welcome.begun;
+    for (int32_t i = 0; i < options->slot_count && all && !launcher->ending; i++) {
         if (!muster_rank_start(launcher, options->first_slot + i, 0))
             muster_ending_fail(launcher, MUSTER_RUN_EXIT_SYSTEM);
     }

@@ -102,6 +102,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
         muster_stream_policy(stream, &message->u.welcome.policy);
+        muster_stream_bool(stream, &message->u.welcome.begun);
         return;
     case MUSTER_MESSAGE_REFUSED:
     case MUSTER_MESSAGE_GAVE_UP:

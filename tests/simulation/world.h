@@ -429,6 +429,9 @@ void sim_world_run(uint64_t seed, bool verbose, sim_outcome *outcome);
 
 /* Somebody left after the last step, or the job was given up. */
 bool sim_world_ended(const sim_world *world);
+/* The coordinator heard of a higher term than its own, and is silent by rule: its journal was lost, and
+ * its clock went back. */
+bool sim_world_silent(const sim_world *world);
 /* The first failure counts. */
 void sim_fail(sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_log(const sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -268,6 +268,7 @@ void sample_message(uint64_t *state, uint32_t type, muster_message *message)
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
         sample_policy(state, &message->u.welcome.policy);
+        message->u.welcome.begun = sample_bool(state);
         return;
     case MUSTER_MESSAGE_REFUSED:
     case MUSTER_MESSAGE_GAVE_UP:

@@ -199,6 +199,7 @@ static void assert_same(const muster_message *one, const muster_message *other)
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
         assert_same_policy(&one->u.welcome.policy, &other->u.welcome.policy);
+        assert_int_equal(one->u.welcome.begun, other->u.welcome.begun);
         return;
     case MUSTER_MESSAGE_REFUSED:
     case MUSTER_MESSAGE_GAVE_UP:
