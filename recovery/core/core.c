@@ -51,6 +51,7 @@ void muster_core_free(muster_core *core)
     free(core->launchers);
     free(core->adoption.members);
     free(core->adoption.restore_slots);
+    free(core->adoption.deaths);
     free(core);
 }
 

@@ -168,6 +168,8 @@ typedef struct muster_core_adoption {
     muster_restore restore;
     int32_t *restore_slots;
     bool revoked;
+    muster_death *deaths; /* that its members have heard of */
+    size_t death_count, death_capacity;
     int64_t since_ns;
 } muster_core_adoption;
 

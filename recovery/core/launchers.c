@@ -198,6 +198,9 @@ static void launcher_tell(muster_core *core, const muster_core_launcher *launche
 /* A new launcher, of slots that another one had before: what it started may live. */
 static bool launcher_succeeds(const muster_core *core, const muster_core_launcher *launcher)
 {
+    if (core->restored || core->met_before) {
+        return true; /* the job is older than this coordinator's memory of who started what */
+    }
     for (int32_t i = 0; i < launcher->slot_count; i++) {
         const muster_core_slot *slot = &core->slots[launcher->first_slot + i];
         if (slot->started || slot->seat != MUSTER_CORE_SEAT_OPEN || slot->fence > 0) {

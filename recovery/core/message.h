@@ -209,6 +209,8 @@ typedef struct muster_message {
             muster_member *members;
             muster_restore restore; /* as in its epoch's AGREED: where the step states are from */
             int32_t *restore_slots;
+            int32_t death_count; /* that this rank has heard of in its epoch */
+            muster_death *deaths;
         } join;
         struct {
             muster_activity activity;

@@ -85,6 +85,9 @@ void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot)
     if (slot->started && slot->started_incarnation >= slot->fence) {
         slot->fence = slot->started_incarnation + 1;
     }
+    if (core->restored || core->met_before) {
+        slot->fence++; /* nobody knows whether the last launcher started this one */
+    }
     slot->start_tries = 0;
     replacement_start(core, slot);
 }

@@ -133,6 +133,8 @@ static void assert_same_join(const muster_message *one, const muster_message *ot
                         other->u.join.members);
     assert_same_restore(&one->u.join.restore, one->u.join.restore_slots, &other->u.join.restore,
                         other->u.join.restore_slots);
+    assert_same_deaths(one->u.join.death_count, one->u.join.deaths, other->u.join.death_count,
+                       other->u.join.deaths);
 }
 
 static void assert_same(const muster_message *one, const muster_message *other)
