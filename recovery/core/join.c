@@ -151,8 +151,10 @@ static bool join_seat(muster_core *core, muster_connection connection, muster_co
                                message->incarnation, slot->slot, slot->process.incarnation);
             return false;
         }
-        bool supersedes = !assign && message->incarnation > slot->process.incarnation &&
-                          slot->started && slot->started_incarnation == message->incarnation;
+        /* Not while it is open which epoch the job is in: nobody is judged before. */
+        bool supersedes = core->adoption.epoch == 0 && !assign &&
+                          message->incarnation > slot->process.incarnation && slot->started &&
+                          slot->started_incarnation == message->incarnation;
         if (!supersedes) {
             muster_core_refuse(core, connection, message, MUSTER_ERR_SLOT_TAKEN,
                                "slot %d is filled by process %d (incarnation %u), which is alive; "

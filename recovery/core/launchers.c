@@ -85,6 +85,7 @@ static void launcher_tell_assigned(muster_core *core, const muster_core_launcher
 
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot)
 {
+    muster_core_persist(core); /* as for a start */
     for (size_t i = 0; i < core->launcher_count; i++) {
         launcher_tell_assigned(core, &core->launchers[i], slot);
     }

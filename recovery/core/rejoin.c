@@ -91,6 +91,10 @@ static void adoption_bury(muster_core *core, const muster_death *deaths, size_t 
 static void adoption_report(muster_core *core, const muster_message *message)
 {
     muster_core_adoption *adoption = &core->adoption;
+    if (!core->met_before) {
+        core->met_before = true;
+        core->persist_due = true;
+    }
     if (message->epoch > adoption->epoch) {
         adoption_clear(adoption);
         adoption->epoch = message->epoch;

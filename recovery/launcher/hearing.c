@@ -109,10 +109,12 @@ static void hearing_assigned(muster_launcher *launcher, const muster_message *me
         if (launcher->ranks[i]->slot < 0 && !launcher->ranks[i]->child.exited)
             spare = launcher->ranks[i];
     }
-    if (spare == NULL || spare->slot >= 0)
-        return; /* another launcher's */
+    if (spare == NULL || (spare->slot >= 0 && !spare->spare))
+        return;                    /* another launcher's */
+    bool again = spare->slot >= 0; /* a coordinator that died had given it another one */
     muster_rank_assign(launcher, spare, message->slot, message->incarnation);
-    muster_report_spare_taken(&launcher->report);
+    if (!again)
+        muster_report_spare_taken(&launcher->report);
     muster_archive_job(launcher);
 }
 

@@ -66,21 +66,66 @@ static const struct {
 
 #define FAULT_KINDS ((int)(sizeof faults / sizeof faults[0]))
 
+/* After any other nobody can say any more who is to blame. */
+static bool fault_is_gentle(fault_kind kind)
+{
+    switch (kind) {
+    case FAULT_KILL_RANK:
+    case FAULT_KILL_TWO:
+    case FAULT_EXIT_RANK:
+    case FAULT_STOP_RANK:
+    case FAULT_HANG_RANK:
+    case FAULT_RESET_CONNECTION:
+    case FAULT_CRASH_COORDINATOR:
+    case FAULT_CRASH_IN_A_TURN:
+    case FAULT_STOP_COORDINATOR:
+    case FAULT_KILL_LAUNCHER:
+    case FAULT_STOP_LAUNCHER:
+    case FAULT_AMBUSH:
+    case FAULT_CRASH_AT_A_DECISION:
+        return true;
+    case FAULT_ODD_CALL:
+    case FAULT_CUT_CONTROL:
+    case FAULT_CUT_ONE_WAY:
+    case FAULT_CUT_PEERS:
+    case FAULT_LOSSY:
+    case FAULT_LOSE_JOURNAL:
+    case FAULT_SECOND_COORDINATOR:
+    case FAULT_REPLACE_LAUNCHER:
+    case FAULT_KILL_HOST:
+    case FAULT_CLOCK_STEP:
+    case FAULT_WAKE_AND_FORGET:
+        return false;
+    }
+    return false;
+}
+
+static int fault_draw(sim_world *world, int weight)
+{
+    int64_t draw = sim_chance_between(&world->chance, 0, weight - 1);
+    int kind = 0;
+    while (draw >= faults[kind].weight) {
+        draw -= faults[kind].weight;
+        kind++;
+    }
+    return kind;
+}
+
 void sim_faults_plan(sim_world *world)
 {
     int weight = 0;
     for (int i = 0; i < FAULT_KINDS; i++) {
         weight += faults[i].weight;
     }
+    /* In some runs it can always be said who is to blame. */
+    bool gentle = sim_chance_percent(&world->chance, 35);
     /* The first come in the middle of the job's start. */
     int count = (int)sim_chance_between(&world->chance, 0, SIM_FAULTS_MAX);
     int64_t at_ns = 0;
     for (int i = 0; i < count; i++) {
-        int64_t draw = sim_chance_between(&world->chance, 0, weight - 1);
-        int kind = 0;
-        while (draw >= faults[kind].weight) {
-            draw -= faults[kind].weight;
-            kind++;
+        int kind = fault_draw(world, weight);
+        while (gentle && !fault_is_gentle(faults[kind].kind)) {
+            kind = fault_draw(world, weight);
         }
         bool close = sim_chance_percent(&world->chance, 60);
         at_ns += sim_chance_between(&world->chance, SIM_MS, close ? 80 * SIM_MS : 1200 * SIM_MS);
@@ -188,40 +233,6 @@ static void fault_replace_launcher(sim_world *world, sim_launcher *launcher)
         heir->client.connect_ns = fault_until(world, 2000 * SIM_MS);
         heir->control_due_ns = heir->client.connect_ns;
     }
-}
-
-/* After any other nobody can say any more who is to blame. */
-static bool fault_is_gentle(fault_kind kind)
-{
-    switch (kind) {
-    case FAULT_KILL_RANK:
-    case FAULT_KILL_TWO:
-    case FAULT_EXIT_RANK:
-    case FAULT_STOP_RANK:
-    case FAULT_HANG_RANK:
-    case FAULT_RESET_CONNECTION:
-    case FAULT_CRASH_COORDINATOR:
-    case FAULT_CRASH_IN_A_TURN:
-    case FAULT_STOP_COORDINATOR:
-    case FAULT_KILL_LAUNCHER:
-    case FAULT_STOP_LAUNCHER:
-    case FAULT_AMBUSH:
-    case FAULT_CRASH_AT_A_DECISION:
-        return true;
-    case FAULT_ODD_CALL:
-    case FAULT_CUT_CONTROL:
-    case FAULT_CUT_ONE_WAY:
-    case FAULT_CUT_PEERS:
-    case FAULT_LOSSY:
-    case FAULT_LOSE_JOURNAL:
-    case FAULT_SECOND_COORDINATOR:
-    case FAULT_REPLACE_LAUNCHER:
-    case FAULT_KILL_HOST:
-    case FAULT_CLOCK_STEP:
-    case FAULT_WAKE_AND_FORGET:
-        return false;
-    }
-    return false;
 }
 
 static void fault_happen(sim_world *world, fault_kind kind)

@@ -195,7 +195,7 @@ static void launcher_assigned(sim_world *world, sim_launcher *launcher,
         return;
     }
     sim_process *spare = launcher_find_process(world, launcher, message->u.process.process_id);
-    if (spare && spare->slot < 0) {
+    if (spare && spare->spare) {
         spare->slot = message->slot;
         spare->incarnation = message->incarnation;
         launcher_tell(world, launcher, MUSTER_MESSAGE_STARTED, spare);

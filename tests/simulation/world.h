@@ -200,7 +200,7 @@ typedef struct sim_process {
     bool spare; /* was started as one */
     bool alive;
     bool stopped;
-    int64_t wake_ns;
+    int64_t stopped_ns, wake_ns;
     int64_t started_ns;
     sim_client client;
     muster_protocol protocol;
