@@ -175,8 +175,8 @@ static void adoption_take(muster_core *core)
     }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_slot *slot = &core->slots[i];
-        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && !slot->process.newcomer) {
-            /* It came back to an older epoch than this one, which was agreed without it. */
+        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED) {
+            /* This epoch was agreed without it: it may be one that was fenced before. */
             uint32_t incarnation = slot->process.incarnation;
             rejoin_turn_out(core, slot);
             muster_core_members_empty(slot);
@@ -224,23 +224,26 @@ void muster_core_adoption_turn(muster_core *core)
     if (core->adoption.epoch == 0) {
         return;
     }
-    /* A majority of an old membership may be one that was fenced, and woke up. Where all have come, and
-     * no launcher has heard of a later epoch, nobody is missing who could know better; else those who
-     * do get the time that a lost connection has. */
+    /* A majority of an old membership may be one that was fenced, and woke up. Where all have come, nobody
+     * is missing who could know better; else those who do get the time that a lost connection has. Of an
+     * epoch after which a launcher has heard of a later one, all must come: the others went on. */
     int32_t come = adoption_come(core);
-    bool all = come == core->adoption.member_count && core->adoption.epoch >= core->epoch_floor;
-    if (come * 2 > core->adoption.member_count &&
-        (all ||
-         muster_core_passed(core, core->forming_since_ns, core->policy.deadlines.reconnect_ns))) {
+    bool newest = core->adoption.epoch >= core->epoch_floor;
+    bool all = come == core->adoption.member_count;
+    bool waited =
+        muster_core_passed(core, core->forming_since_ns, core->policy.deadlines.reconnect_ns);
+    bool majority = come * 2 > core->adoption.member_count;
+    if (all ? newest || waited : majority && newest && waited) {
         adoption_take(core);
         return;
     }
     if (muster_core_passed(core, core->adoption.since_ns, core->policy.deadlines.join_ns)) {
         muster_core_give_up(core, MUSTER_ERR_GAVE_UP,
                             "this coordinator lost its journal, and only %d of the %d members of "
-                            "epoch %llu came back: no majority",
+                            "epoch %llu came back: %s",
                             come, core->adoption.member_count,
-                            (unsigned long long)core->adoption.epoch);
+                            (unsigned long long)core->adoption.epoch,
+                            newest ? "no majority" : "the job went on without them");
     }
 }
 

@@ -38,12 +38,9 @@ static void pause_ms(long ms)
     nanosleep(&time, NULL);
 }
 
-void raw_rank_check(const raw_rank *rank, bool holds, const char *condition, const char *file,
-                    int line, const char *format, ...)
+void raw_rank_fail(const raw_rank *rank, const char *condition, const char *file, int line,
+                   const char *format, ...)
 {
-    if (holds) {
-        return;
-    }
     char sentence[256];
     va_list arguments;
     va_start(arguments, format);

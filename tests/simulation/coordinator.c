@@ -131,7 +131,8 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
     coordinator->start++;
     coordinator->term = term;
     coordinator->term_taken = false;
-    coordinator->told = false;
+    coordinator->told =
+        coordinator->told && entry != NULL; /* or its journal was written by one that was */
     coordinator->ended = false;
     coordinator->next_ns = SIM_NEVER;
     coordinator->wake_ns = SIM_NEVER;
@@ -149,7 +150,6 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
             sim_fail(world, "what was saved cannot be taken up: %s", error.message);
         }
         coordinator->next_ns = world->now_ns;
-        coordinator->told = coordinator->core && muster_core_epoch(coordinator->core) > 0;
         coordinator->term_taken = true;
     }
     muster_journal_content_clean_up(&content);
@@ -355,10 +355,10 @@ static void coordinator_hear(sim_world *world, sim_coordinator *coordinator,
                 message->type == MUSTER_MESSAGE_JOIN && message->u.join.rejoin ? " again" : "");
     }
     uint64_t connection = client->connection;
-    coordinator->told = coordinator->told || message->epoch > 0;
     if (!coordinator_has_job(world, coordinator, connection, message)) {
         return;
     }
+    coordinator->told = coordinator->told || message->epoch > 0 || world->witness.epoch_count == 0;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         for (int i = 0; i < coordinator->note_count; i++) {
             coordinator_tell_launchers(world, coordinator, &coordinator->notes[i]);

@@ -143,6 +143,7 @@ static void fault_second_coordinator(sim_world *world)
     }
     second->journal = first->journal;
     second->journal_bytes = first->journal_bytes;
+    second->told = first->told;
     first->journal = NULL;
     world->network.service = 1;
     sim_coordinator_start(world, second);
@@ -185,8 +186,41 @@ static void fault_replace_launcher(sim_world *world, sim_launcher *launcher)
     }
 }
 
+/* After any other nobody can say any more who is to blame. */
+static bool fault_is_gentle(fault_kind kind)
+{
+    switch (kind) {
+    case FAULT_KILL_RANK:
+    case FAULT_KILL_TWO:
+    case FAULT_EXIT_RANK:
+    case FAULT_STOP_RANK:
+    case FAULT_HANG_RANK:
+    case FAULT_RESET_CONNECTION:
+    case FAULT_CRASH_COORDINATOR:
+    case FAULT_CRASH_IN_A_TURN:
+    case FAULT_STOP_COORDINATOR:
+    case FAULT_KILL_LAUNCHER:
+    case FAULT_STOP_LAUNCHER:
+    case FAULT_AMBUSH:
+        return true;
+    case FAULT_ODD_CALL:
+    case FAULT_CUT_CONTROL:
+    case FAULT_CUT_ONE_WAY:
+    case FAULT_CUT_PEERS:
+    case FAULT_LOSSY:
+    case FAULT_LOSE_JOURNAL:
+    case FAULT_SECOND_COORDINATOR:
+    case FAULT_REPLACE_LAUNCHER:
+    case FAULT_KILL_HOST:
+    case FAULT_CLOCK_STEP:
+        return false;
+    }
+    return false;
+}
+
 static void fault_happen(sim_world *world, fault_kind kind)
 {
+    world->harsh = world->harsh || !fault_is_gentle(kind);
     sim_network *network = &world->network;
     sim_coordinator *coordinator = &world->coordinators[network->service];
     sim_process *process = fault_rank(world);
@@ -217,6 +251,7 @@ static void fault_happen(sim_world *world, fault_kind kind)
         return;
     case FAULT_HANG_RANK:
         if (process) {
+            process->hurt = true;
             process->hang_ns = fault_until(world, 8000 * SIM_MS) - world->now_ns;
         }
         return;

@@ -38,7 +38,7 @@ MUTATIONS = {
         "(!found || !restore_newer(holding->epoch, holding->step, best_epoch, best_step))) {"),
     "an_older_epoch_is_over": (
         "rejoin.c",
-        "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && !slot->process.newcomer) {",
+        "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED) {",
         "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && slot->slot < 0) {"),
     "silence_is_a_verdict_in_the_end": (
         "detector.c",
@@ -50,6 +50,34 @@ MUTATIONS = {
         "restore_point.c",
         "if (!committed && !all_staged) {",
         "if (!committed) {"),
+    "a_job_below_its_minimum_ends": (
+        "rebuild.c",
+        "if (remaining < minimum) {",
+        "if (remaining < 0) {"),
+    "quiet_is_of_this_epoch": (
+        "rebuild.c",
+        "if (!slot->member || message->epoch != core->epoch) {",
+        "if (!slot->member) {"),
+    "a_rank_may_ask_for_a_rebuild": (
+        "rebuild.c",
+        "        muster_core_verdict_revoke(core);\n    }\n    if (core->state != MUSTER_CORE_REVOKED) {",
+        "    }\n    if (core->state != MUSTER_CORE_REVOKED) {"),
+    "deaths_count_until_an_epoch_stands": (
+        "rebuild.c",
+        "    core->kind = rebuild_kind(core);\n",
+        "    core->kind = rebuild_kind(core);\n    core->death_count = 0;\n"),
+    "a_term_above_those_that_ranks_have_seen": (
+        "rejoin.c",
+        "core->term = term + 1;",
+        "core->term = core->term + 0 * term;"),
+    "one_process_a_slot": (
+        "join.c",
+        "if (!supersedes) {",
+        "if (!supersedes && slot->slot < 0) {"),
+    "who_slept_blames_nobody": (
+        "detector.c",
+        "process->heard_ns = core->now_ns;\n        process->connection_lost_ns = core->now_ns;",
+        "process->connection_lost_ns = core->now_ns;"),
     "who_left_does_not_hold_up_a_rebuild": (
         "ending.c",
         "if (core->state == MUSTER_CORE_REVOKED || core->state == MUSTER_CORE_CONNECTING ||\n"

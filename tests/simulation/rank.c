@@ -109,6 +109,7 @@ void sim_rank_stop(sim_world *world, sim_process *process, int64_t wake_ns)
 {
     sim_log(world, "%s is stopped", process->client.name);
     process->stopped = true;
+    process->hurt = true;
     process->wake_ns = wake_ns;
     process->slept_ns += wake_ns == SIM_NEVER ? 0 : wake_ns - world->now_ns;
 }
@@ -566,9 +567,10 @@ static void rank_listen(sim_world *world, sim_process *process)
 {
     sim_network_client_turn(&process->client);
     int connections = sim_network_connections(&process->client);
-    if (connections > 0 && process->protocol.joined) {
+    if (connections > (process->connected_once ? 0 : 1)) {
         muster_protocol_hear_reconnect(&process->protocol);
     }
+    process->connected_once = process->connected_once || connections > 0;
     if (connections > 0) {
         process->agent_due_ns = world->now_ns;
     }

@@ -317,6 +317,11 @@ void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, cons
             bool meant = strstr(note->text, name) != NULL &&
                          (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
                          (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
+            if (meant && process->alive && !process->hurt && !world->harsh && world->journaled &&
+                process->state != SIM_RANK_LEAVING && note->evidence != MUSTER_EVIDENCE_LEFT) {
+                sim_fail(world, "%s lives, and nobody hurt it, and it got a verdict: %s",
+                         process->client.name, note->text);
+            }
             if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
                 process->verdict_noted = true;
                 process->fenced_epoch = note->epoch;

@@ -205,6 +205,7 @@ typedef struct sim_process {
     muster_protocol protocol;
     muster_step_store *store;
     int64_t agent_due_ns;
+    bool connected_once;
 
     /* Its launcher's view. */
     int32_t wait_status;
@@ -255,6 +256,7 @@ typedef struct sim_process {
     muster_holding quiet_holdings[4];
     int32_t quiet_holding_count;
     uint64_t quiet_epoch;
+    bool hurt; /* it was stopped, hung, or cut off */
     bool verdict_noted;
     bool fenced;
     uint64_t fenced_epoch;
@@ -401,6 +403,7 @@ struct sim_world {
     int64_t healed_ns; /* when they had */
     int64_t form_ns;   /* by then the job must have ended, well or by a rule */
     bool journal_lost; /* at any time */
+    bool harsh;        /* something else than ranks and coordinators was hurt */
     bool left_faulted;
     sim_rank_state ambush; /* STARTING: none */
     bool next_job;         /* the job has ended, and somebody began another one */
