@@ -11,6 +11,8 @@
 /* Set by what runs a program with real NCCL on the emulated device: shm or net. */
 #define EMULATED_OVER "MUSTER_EMULATED_OVER"
 
+#define PATIENT_SILENCE_NS INT64_C(6000000000)
+
 enum { RANKS_MOST = 64 };
 
 /* Ranks are threads: the device of the one that is running. */
@@ -44,6 +46,20 @@ void over_the_device_options_init(harness_options *options, int32_t slot_count)
     options->adapt = adapt;
 }
 
+void over_the_device_run_processes(const harness_options *options, harness_body body,
+                                   void *argument,
+                                   void (*meanwhile)(const pid_t *pids, void *argument),
+                                   int *exit_statuses)
+{
+    harness_options patient = *options;
+    muster_deadlines *deadlines = &patient.policy.deadlines;
+    if (getenv(EMULATED_OVER) != NULL && deadlines->silence_ns < PATIENT_SILENCE_NS) {
+        deadlines->suspect_ns = PATIENT_SILENCE_NS / 4;
+        deadlines->silence_ns = PATIENT_SILENCE_NS;
+    }
+    harness_run_processes(&patient, body, argument, meanwhile, exit_statuses);
+}
+
 void over_the_device_run(const harness_options *options, harness_body body, void *argument)
 {
     if (getenv(EMULATED_OVER) == NULL) {
@@ -52,7 +68,7 @@ void over_the_device_run(const harness_options *options, harness_body body, void
     }
     int statuses[RANKS_MOST];
     CHECK(options->slot_count <= RANKS_MOST);
-    harness_run_processes(options, body, argument, NULL, statuses);
+    over_the_device_run_processes(options, body, argument, NULL, statuses);
     for (int32_t slot = 0; slot < options->slot_count; slot++)
         CHECK(statuses[slot] == 0);
 }
