@@ -61,7 +61,8 @@ static void copy_slice(const kernel_pipe *pipe, const uint8_t *came, uint8_t *go
     if (bytes == 0 || first == NULL)
         return;
     if (move->source == NULL) {
-        memcpy(first, came, bytes);
+        if (came != NULL)
+            memcpy(first, came, bytes);
     } else if (pipe->reduction == NULL) {
         memmove(first, move->source + begin, bytes);
     } else {

@@ -24,7 +24,7 @@ uint64_t fake_random(fake_group *group)
 
 size_t fake_random_below(fake_group *group, size_t limit)
 {
-    return (size_t)(fake_random(group) % limit);
+    return limit == 0 ? 0 : (size_t)(fake_random(group) % limit);
 }
 
 uint64_t fake_seed(void)

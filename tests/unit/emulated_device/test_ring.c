@@ -93,7 +93,7 @@ static double value_load(kernel_type type, const uint8_t *at)
         if (type_is_unsigned(type))
             return (double)whole;
         unused = 64 - 8 * (unsigned)element_bytes[type];
-        return (double)((int64_t)(whole << unused) / (int64_t)(1ULL << unused));
+        return (double)((int64_t)(whole << unused) >> unused);
     }
 }
 

@@ -23,6 +23,7 @@ typedef struct buffers {
 
 static void buffers_init(buffers *all, fake_group *group, size_t bytes, bool ragged)
 {
+    memset(all, 0, sizeof(*all));
     for (int from = 0; from < group->rank_count; from++) {
         for (int to = 0; to < group->rank_count; to++) {
             size_t own = ragged ? fake_random_below(group, bytes + 1) : bytes;
