@@ -11,6 +11,7 @@ static const int all[] = {0, 1, 2, 3};
 
 static void connect_all(plugin_rank *self, int size)
 {
+    plugin_rank_open(self);
     PLUGIN_CHECK(self, plugin_rank_connect(self, all, size, 1) == MUSTER_OK);
 }
 
@@ -79,9 +80,9 @@ static void borrowed(plugin_rank *self)
     for (int round = 0; round < 5; round++) {
         PLUGIN_CHECK(self, plugin_rank_exchange(self, 5000) == MUSTER_OK);
         raw_rank_fill(mine, BYTES, (uint64_t)(10 * round + self->rank));
-        PLUGIN_CHECK(self,
-                     self->table->borrow(self->comm, &native, &self->error) == MUSTER_OK);
-        int result = nccl->ncclAllGather(mine, whole, BYTES, NCCL_INT8, native, NULL);
+        PLUGIN_CHECK(self, self->table->borrow(self->comm, &native, &self->error) == MUSTER_OK);
+        int result =
+            nccl->ncclAllGather(mine, whole, BYTES, NCCL_CHAR, (nccl_comm)(void *)native, NULL);
         PLUGIN_CHECK(self, result == NCCL_SUCCESS || result == NCCL_IN_PROGRESS);
         /* Returned while NCCL is still at it: the next batch waits for that. */
         PLUGIN_CHECK(self, self->table->give_back(self->comm) == MUSTER_OK);

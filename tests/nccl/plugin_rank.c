@@ -125,8 +125,8 @@ muster_status plugin_rank_connect(plugin_rank *self, const int *members, int siz
 {
     set_members(self, members, size, epoch);
     if (self->rank == 0) {
-        PLUGIN_CHECK(self, self->table->make_id(self->device, &shared->ids[epoch],
-                                                &self->error) == MUSTER_OK);
+        PLUGIN_CHECK(self, self->table->make_id(self->device, &shared->ids[epoch], &self->error) ==
+                               MUSTER_OK);
         atomic_store(&shared->id_there[epoch], true);
     }
     while (!atomic_load(&shared->id_there[epoch])) {
@@ -157,19 +157,21 @@ void plugin_rank_recover(plugin_rank *self, bool keep)
     self->table->revive(self->device);
 }
 
-muster_status plugin_rank_shrink(plugin_rank *self, int epoch)
+muster_status plugin_rank_shrink(plugin_rank *self, const int *survivors, int count, int epoch)
 {
-    int survivors[PLUGIN_PROCESSES_MAX], excluded[PLUGIN_PROCESSES_MAX], excluded_count = 0;
-    for (int i = 0; i < self->size; i++) {
-        if (plugin_rank_is_lost(self->members[i]))
+    int excluded[PLUGIN_PROCESSES_MAX], excluded_count = 0;
+    for (int i = 0, next = 0; i < self->size; i++) {
+        if (next < count && survivors[next] == self->members[i])
+            next++;
+        else
             excluded[excluded_count++] = i;
     }
-    set_members(self, survivors, plugin_rank_survivors(self, survivors), epoch);
+    set_members(self, survivors, count, epoch);
     const muster_device_connect_options options = connect_options(self);
     muster_device_comm *parent = self->comm;
     self->comm = NULL;
-    const muster_status status = self->table->shrink(parent, excluded, excluded_count, &options,
-                                                     &self->comm, &self->error);
+    const muster_status status =
+        self->table->shrink(parent, excluded, excluded_count, &options, &self->comm, &self->error);
     muster_error ignored;
     muster_error_init(&ignored);
     PLUGIN_CHECK(self, self->table->comm_close(parent, &ignored) == MUSTER_OK);
@@ -190,8 +192,7 @@ muster_status plugin_rank_finish(plugin_rank *self, muster_device_batch *batch)
     const int64_t end_ns = now_ns() + PATIENCE_S * SECOND_NS;
     for (;;) {
         bool enqueued = false, done = false;
-        const muster_status status =
-            self->table->progress(batch, &enqueued, &done, &self->error);
+        const muster_status status = self->table->progress(batch, &enqueued, &done, &self->error);
         if (status != MUSTER_OK || done)
             return status;
         if (plugin_rank_is_revoked(self))
@@ -287,15 +288,14 @@ muster_status plugin_rank_exchange(plugin_rank *self, size_t bytes)
     muster_status status = move(self, true, mine, all, bytes);
     for (int i = 0; status == MUSTER_OK && self->rank == 0 && i < self->size; i++) {
         const size_t part = bytes + (size_t)i;
-        PLUGIN_CHECK(self, raw_rank_first_wrong(all + offset_of(bytes, i), part,
-                                                seed_of(self, i)) == part);
+        PLUGIN_CHECK(
+            self, raw_rank_first_wrong(all + offset_of(bytes, i), part, seed_of(self, i)) == part);
     }
     memset(mine, 0, own);
     if (status == MUSTER_OK)
         status = move(self, false, mine, all, bytes);
     if (status == MUSTER_OK)
-        PLUGIN_CHECK(self,
-                     raw_rank_first_wrong(mine, own, seed_of(self, self->rank)) == own);
+        PLUGIN_CHECK(self, raw_rank_first_wrong(mine, own, seed_of(self, self->rank)) == own);
     PLUGIN_CHECK(self, cudaFree(mine) == CUDA_SUCCESS);
     PLUGIN_CHECK(self, cudaFree(all) == CUDA_SUCCESS);
     return status;
@@ -303,24 +303,28 @@ muster_status plugin_rank_exchange(plugin_rank *self, size_t bytes)
 
 /* ---- processes ---- */
 
-/* Never returns: what the libraries' destructors would do is not what is tested. */
-static void be_process(int process, plugin_body body)
+void plugin_rank_open(plugin_rank *self)
 {
-    plugin_rank self = {.process = process, .table = muster_device_plugin()};
-    const muster_device_options options = {.device = process % 16,
+    const muster_device_options options = {.device = self->process % 16,
                                            .abort_timeout_ns = PATIENCE_S * SECOND_NS,
                                            .bracket_timeout_ns = PATIENCE_S * SECOND_NS};
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Ranks that take each other for hosts of their own talk over sockets. */
     const char *over = getenv("MUSTER_EMULATED_OVER");
     if (over != NULL && strcmp(over, "net") == 0) {
         char host[64];
-        snprintf(host, sizeof(host), "emulated-host-%d-%d", (int)getppid(), process);
+        snprintf(host, sizeof(host), "emulated-host-%d-%d", (int)getppid(), self->process);
         setenv("NCCL_HOSTID", host, 1);
     }
+    PLUGIN_CHECK(self, self->table->open(&options, &self->device, &self->error) == MUSTER_OK);
+    PLUGIN_CHECK(self, cudaSetDevice(options.device) == CUDA_SUCCESS);
+}
+
+/* Never returns: what the libraries' destructors would do is not what is tested. */
+static void be_process(int process, plugin_body body)
+{
+    plugin_rank self = {.process = process, .table = muster_device_plugin()};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     muster_error_init(&self.error);
-    PLUGIN_CHECK(&self, self.table->open(&options, &self.device, &self.error) == MUSTER_OK);
-    PLUGIN_CHECK(&self, cudaSetDevice(process % 16) == CUDA_SUCCESS);
     body(&self);
     plugin_rank_close(&self);
     self.table->close(self.device);

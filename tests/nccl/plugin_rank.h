@@ -28,10 +28,12 @@ typedef struct plugin_rank {
 
 typedef void (*plugin_body)(plugin_rank *self);
 
-/* Forks `count` processes, each of which runs body and ends. True when all ended well; those of `killed` (a bit
+/* Forks `count` processes, each of which runs body, which opens the device, and ends. True when all ended well; those of `killed` (a bit
  * set) must have been killed or be stopped at the end, when they are killed. */
 bool plugin_rank_run(const char *name, int count, plugin_body body, uint64_t killed);
 
+/* Opens the device that belongs to the process. */
+void plugin_rank_open(plugin_rank *self);
 /* Has that process ended, or been stopped? */
 bool plugin_rank_is_lost(int process);
 /* Is a member of this epoch lost? */
@@ -47,7 +49,8 @@ muster_status plugin_rank_connect(plugin_rank *self, const int *members, int siz
 int plugin_rank_survivors(const plugin_rank *self, int *survivors);
 /* Aborts, closes and revives, as a rebuild does; where keep and healthy the comm stays, for a shrink. */
 void plugin_rank_recover(plugin_rank *self, bool keep);
-muster_status plugin_rank_shrink(plugin_rank *self, int epoch);
+/* To those members, which all of them name alike. */
+muster_status plugin_rank_shrink(plugin_rank *self, const int *survivors, int count, int epoch);
 void plugin_rank_close(plugin_rank *self);
 
 /* A gather of so many bytes from each rank and one more for each rank number, to rank 0, and a scatter of them
