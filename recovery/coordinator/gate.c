@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -18,6 +19,8 @@
 #define GATE_ANSWERS_A_TURN 64
 /* A list that is being edited is not looked at for each connection of a storm. */
 #define GATE_LOOK_AGAIN_NS ((int64_t)500000000)
+/* One that is being written is not whole: it counts once it has been left alone for a while. */
+#define GATE_SETTLED_NS ((int64_t)1000000000)
 #define GATE_FRAMES 7
 #define GATE_FRAME_BYTES 256
 #define GATE_PUBLIC_KEY_BYTES 32
@@ -43,7 +46,16 @@ struct muster_gate {
 
 /* ---- the list ---- */
 
-static bool gate_list_facts(muster_gate *gate, struct stat *facts)
+static bool gate_list_settled(const struct stat *facts)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t age_ns = ((int64_t)now.tv_sec - facts->st_mtim.tv_sec) * 1000000000 +
+                           (now.tv_nsec - facts->st_mtim.tv_nsec);
+    return age_ns < 0 || age_ns >= GATE_SETTLED_NS; /* below zero: its clock is not ours */
+}
+
+static bool gate_list_changed(const muster_gate *gate, struct stat *facts)
 {
     return stat(gate->allowed_path, facts) == 0 &&
            (facts->st_mtim.tv_sec != gate->allowed_changed.tv_sec ||
@@ -75,7 +87,7 @@ static void gate_look_at_list(muster_gate *gate, int64_t now_ns)
     if (now_ns - gate->looked_ns < GATE_LOOK_AGAIN_NS)
         return;
     gate->looked_ns = now_ns;
-    if (!gate_list_facts(gate, &facts))
+    if (!gate_list_changed(gate, &facts) || !gate_list_settled(&facts))
         return;
     if (gate_read_list(gate, &facts, &error) == MUSTER_OK)
         fprintf(stderr, "muster coordinator: %zu keys are allowed by now\n", gate->allowed.count);

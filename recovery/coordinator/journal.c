@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 
 #define JOURNAL_FILE_BYTES_MAX ((off_t)1 << 32)
@@ -99,6 +100,7 @@ static bool journal_fill(muster_journal *journal, int fd, muster_journal_positio
 static muster_status journal_replace(muster_journal *journal, muster_error *error)
 {
     muster_journal_position position;
+    MUSTER_ASSERT(journal->temporary_path != NULL);
     unlink(journal->temporary_path); /* of one that was killed: ours, since we hold the lock */
     int fd = open(journal->temporary_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
                   S_IRUSR | S_IWUSR);

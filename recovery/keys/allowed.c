@@ -115,8 +115,11 @@ static muster_status allowed_parse(const char *path, char *text, muster_allowed 
                                     wrong);
         line = next;
     }
-    if (allowed->count > 0)
-        qsort(allowed->items, allowed->count, sizeof *allowed->items, allowed_compare);
+    /* Everybody would be refused; who means that stops the coordinator. */
+    if (allowed->count == 0)
+        return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 1, 0,
+                                "the list of allowed keys '%.100s' has no key in it", path);
+    qsort(allowed->items, allowed->count, sizeof *allowed->items, allowed_compare);
     for (size_t i = 1; i < allowed->count; i++) {
         if (muster_key_same(&allowed->items[i - 1].key, &allowed->items[i].key))
             return muster_error_set(error, MUSTER_ERR_ENVIRONMENT, MUSTER_FIELD_OPTION, 0, 0,

@@ -9,17 +9,21 @@
 #include <time.h>
 
 #include "kernel_channel.h"
+#include "kernel_one_rank.h"
 
 int emulated_kernel_knows(int nccl_version)
 {
     return nccl_layout_known(nccl_version) ? 1 : 0;
 }
 
-/* Ranks outnumber cores: whoever waits must soon let the others run. */
+/* Ranks outnumber cores: whoever waits must soon let the others run, and who has waited long (a peer has died, or
+ * computes) must cost next to nothing. */
 #define ROUNDS_SPUN 16
 #define ROUNDS_YIELDED 64
+#define ROUNDS_SHORT 2000
 #define SLEEP_NS_MIN 20000
 #define SLEEP_NS_MAX 100000
+#define SLEEP_NS_LONG 1000000
 
 static void back_off(unsigned idle_rounds)
 {
@@ -33,7 +37,7 @@ static void back_off(unsigned idle_rounds)
     }
     pause.tv_nsec += (long)(idle_rounds - ROUNDS_YIELDED) * 1000;
     if (pause.tv_nsec > SLEEP_NS_MAX)
-        pause.tv_nsec = SLEEP_NS_MAX;
+        pause.tv_nsec = idle_rounds < ROUNDS_SHORT ? SLEEP_NS_MAX : SLEEP_NS_LONG;
     (void)nanosleep(&pause, NULL);
 }
 
@@ -93,15 +97,10 @@ static int check(const emulated_launch *launch, nccl_arguments *arguments, char 
 {
     const nccl_communicator *communicator;
 
-    if (launch->kernel_name == NULL || strstr(launch->kernel_name, "ncclDevKernel_") == NULL) {
-        (void)snprintf(message, message_bytes, "kernel %s is not carried out on the CPU",
-                       launch->kernel_name == NULL ? "without a name" : launch->kernel_name);
-        return -1;
-    }
     if (launch->argument_bytes < sizeof(*arguments)) {
         (void)snprintf(message, message_bytes,
-                       "kernel %s: an argument block of %zu bytes, at least %zu expected",
-                       launch->kernel_name, launch->argument_bytes, sizeof(*arguments));
+                       "an argument block of %zu bytes, at least %zu expected",
+                       launch->argument_bytes, sizeof(*arguments));
         return -1;
     }
     memcpy(arguments, launch->arguments, sizeof(*arguments));
@@ -112,32 +111,41 @@ static int check(const emulated_launch *launch, nccl_arguments *arguments, char 
         communicator->rank < 0 || communicator->rank >= communicator->rank_count ||
         (unsigned)__builtin_popcountll(arguments->channel_mask) != launch->grid_x) {
         (void)snprintf(message, message_bytes,
-                       "kernel %s: its arguments are not laid out as nccl_layout.h says; is this"
-                       " an NCCL version that it knows?",
-                       launch->kernel_name);
+                       "its arguments are not laid out as nccl_layout.h says; is this an NCCL "
+                       "version that it knows?");
         return -1;
     }
     return 0;
 }
 
-int emulated_kernel_run(const emulated_launch *launch, char *message, size_t message_bytes)
+static int run_channels_of(const emulated_launch *launch, char *message, size_t message_bytes)
 {
     nccl_arguments arguments;
     kernel_channel *channels;
-    char reason[256] = "";
     int result;
 
     if (check(launch, &arguments, message, message_bytes) != 0)
         return -1;
     channels = calloc(NCCL_CHANNELS_MAX, sizeof(*channels));
     if (channels == NULL) {
-        (void)snprintf(message, message_bytes, "kernel %s: no memory for its channels",
-                       launch->kernel_name);
+        (void)snprintf(message, message_bytes, "no memory for its channels");
         return -1;
     }
-    result = run(launch, &arguments, channels, reason, sizeof(reason));
+    result = run(launch, &arguments, channels, message, message_bytes);
     free(channels);
-    if (result != 0)
-        (void)snprintf(message, message_bytes, "kernel %s: %s", launch->kernel_name, reason);
     return result;
+}
+
+/* NCCL has three families: those that a block of arguments with channels is for, the one rank's, and the symmetric
+ * ones (ncclSymkDevKernel_...), which need memory that ranks map from each other. */
+int emulated_kernel_run(const emulated_launch *launch, char *message, size_t message_bytes)
+{
+    const char *name = launch->kernel_name == NULL ? "without a name" : launch->kernel_name;
+
+    if (kernel_one_rank_is(name))
+        return kernel_one_rank_run(launch, message, message_bytes);
+    if (strstr(name, "ncclDevKernel_") != NULL)
+        return run_channels_of(launch, message, message_bytes);
+    (void)snprintf(message, message_bytes, "kernel %s is not carried out on the CPU", name);
+    return -1;
 }

@@ -20,6 +20,12 @@ typedef struct emulated_launch {
  * is raised; the connections of that communicator are of no use then. */
 int emulated_kernel_run(const emulated_launch *launch, char *message, size_t message_bytes);
 
+/* The argument block of a launch whose arguments came one by one, as cudaLaunchKernel takes them. Its bytes, or 0:
+ * how this kernel's arguments are to be packed is not known, or block_bytes (64 do) are too few. */
+enum { EMULATED_KERNEL_PACKED_BYTES_MAX = 64 };
+size_t emulated_kernel_pack(const char *kernel_name, void *const *arguments, void *block,
+                            size_t block_bytes);
+
 /* Whether the structures of this NCCL version (22907 is 2.29.7) are known. */
 int emulated_kernel_knows(int nccl_version);
 

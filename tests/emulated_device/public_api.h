@@ -222,6 +222,8 @@ EMULATED_API void __cudaRegisterVar(void **handle, char *host, char *device, con
 EMULATED_API char __cudaInitModule(void **handle);
 EMULATED_API unsigned __cudaPopCallConfiguration(cuda_dim3 *grid, cuda_dim3 *block,
                                                  size_t *shared_bytes, void *stream);
+EMULATED_API cuda_error cudaLaunchKernel(const void *symbol, cuda_dim3 grid, cuda_dim3 block,
+                                         void **arguments, size_t shared_bytes, cuda_stream stream);
 EMULATED_API cuda_error cudaGetFuncBySymbol(cuda_function *function, const void *symbol);
 EMULATED_API cuda_error cudaFuncGetAttributes(cuda_function_attributes *attributes,
                                               const void *symbol);

@@ -10,7 +10,6 @@
         return emulated_error_refuse(#name, "not emulated"); \
     }
 
-REFUSE(cudaLaunchKernel)
 REFUSE(cudaIpcGetMemHandle)
 REFUSE(cudaIpcOpenMemHandle)
 REFUSE(cudaIpcCloseMemHandle)

@@ -30,15 +30,22 @@ bool raw_rank_run(const char *name, int count, raw_body body, unsigned expect_ki
 
 /* A communicator over the ranks of a bit set, all of which call; meeting is a number of its own for each. */
 nccl_comm raw_rank_connect(raw_rank *rank, unsigned members, int meeting, bool blocking);
+/* Several unique ids for a scalable connection of all, each made by another rank; takes meetings 0 to count - 1. */
+void raw_rank_ids(raw_rank *rank, nccl_id *ids, int count);
 /* Where the ranks of a set wait for each other, outside of NCCL. */
 void raw_rank_meet(raw_rank *rank, unsigned members, int meeting);
 pid_t raw_rank_process(const raw_rank *rank, int other);
 
 /* Ends the process with the sentence when the condition does not hold. */
 #define RAW_CHECK(rank, condition, ...) \
-    raw_rank_check(rank, condition, #condition, __FILE__, __LINE__, __VA_ARGS__)
-void raw_rank_check(const raw_rank *rank, bool holds, const char *condition, const char *file,
-                    int line, const char *format, ...) __attribute__((format(printf, 6, 7)));
+    do { \
+        if (!(condition)) { \
+            raw_rank_fail(rank, #condition, __FILE__, __LINE__, __VA_ARGS__); \
+        } \
+    } while (0)
+_Noreturn void raw_rank_fail(const raw_rank *rank, const char *condition, const char *file,
+                             int line, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 /* A call of NCCL or CUDA that must succeed. */
 void raw_rank_nccl(const raw_rank *rank, const char *call, int result);
 void raw_rank_cuda(const raw_rank *rank, const char *call, cuda_error error);

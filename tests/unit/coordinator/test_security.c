@@ -369,12 +369,17 @@ static void a_key_that_was_taken_out_is_refused_without_a_restart(void **state)
 static void a_list_that_went_wrong_leaves_the_last_in_force(void **state)
 {
     secured *of = *state;
-    const struct timespec pause = {.tv_nsec = 600000000};
+    const struct timespec pause = {.tv_sec = 1, .tv_nsec = 700000000};
     FILE *list = fopen(of->on.allowed, "w");
+    assert_non_null(list);
+    fclose(list);            /* empty, as one is that is being written */
+    nanosleep(&pause, NULL); /* long enough to be looked at */
+    assert_serves(of, &of->train, "train");
+    list = fopen(of->on.allowed, "w");
     assert_non_null(list);
     fprintf(list, "rubbish\n");
     fclose(list);
-    nanosleep(&pause, NULL); /* it looks at the list not more often than that */
+    nanosleep(&pause, NULL);
     assert_serves(of, &of->train, "train");
     stage_peer thief = open_as(of, &of->thief);
     await_count(of, unknown_keys, 1);

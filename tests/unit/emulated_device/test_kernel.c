@@ -129,6 +129,42 @@ static void an_abort_ends_a_kernel_that_waits(void **state)
     }
 }
 
+/* The average of one rank, as NCCL launches it; the factor in the arguments, or where they say. */
+static void one_rank_scales(void **state)
+{
+    const char *name = "_ZN12_GLOBAL__N_113oneRankReduceI13FuncPreMulSumIfEEEvPvS3_mmb";
+    float values[3] = {1, 2, 3};
+    float scaled[4] = {0, 0, 0, -1};
+    float factor = 0.5F;
+    void *destination = scaled;
+    const void *source = values;
+    size_t count = 3;
+
+    (void)state;
+    for (int by_address = 0; by_address < 2; by_address++) {
+        uint64_t argument = (uint64_t)(uintptr_t)&factor;
+        bool is_address = by_address == 1;
+        void *arguments[] = {&destination, &source, &count, &argument, &is_address};
+        emulated_launch launch = {.kernel_name = name, .grid_x = 1, .block_x = 512};
+        unsigned char block[EMULATED_KERNEL_PACKED_BYTES_MAX];
+        char message[256] = "";
+
+        if (!is_address) {
+            argument = 0;
+            memcpy(&argument, &factor, sizeof(factor));
+        }
+        assert_int_equal(emulated_kernel_pack(name, arguments, block, 8), 0);
+        assert_int_equal(emulated_kernel_pack("_Z3sum", arguments, block, sizeof(block)), 0);
+        launch.arguments = block;
+        launch.argument_bytes = emulated_kernel_pack(name, arguments, block, sizeof(block));
+        assert_int_equal(emulated_kernel_run(&launch, message, sizeof(message)), 0);
+        assert_true(scaled[0] == 0.5F && scaled[1] == 1 && scaled[2] == 1.5F && scaled[3] == -1);
+        memset(scaled, 0, 3 * sizeof(scaled[0]));
+        launch.kernel_name = "_Z13oneRankReduceI13FuncPreMulSumI13__nv_fp8_e4m3EEEvPvS4_mmb";
+        assert_int_equal(emulated_kernel_run(&launch, message, sizeof(message)), -1);
+    }
+}
+
 static void refused(const fake_launch *launch, const char *word)
 {
     char message[256] = "";
@@ -220,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_streams_exchange),
         cmocka_unit_test(an_abort_ends_a_kernel_that_waits),
+        cmocka_unit_test(one_rank_scales),
         cmocka_unit_test(what_is_not_known_is_refused_by_name),
     };
 
