@@ -79,6 +79,10 @@ typedef struct muster_activity {
     uint64_t waiting_since_ns; /* sender's CLOCK_MONOTONIC */
     uint64_t committed_step;   /* last one this rank saw */
     bool has_committed_step;
+    uint64_t completed_calls; /* since the process began; the last of them: */
+    uint64_t last_communicator;
+    uint64_t last_sequence;
+    uint32_t last_call;
 } muster_activity;
 
 typedef struct muster_restore {
