@@ -302,7 +302,7 @@ const char *muster_link_trouble(const muster_link *link)
                ? "it does not know itself by the key in MUSTER_COORDINATOR_KEY, or is no "
                  "coordinator"
                : "it ends the connection at once: it asks for keys (set MUSTER_COORDINATOR_KEY and "
-                 "MUSTER_KEY_FILE), or is no coordinator";
+                 "MUSTER_KEY_FILE), is another user's, or is no coordinator";
 }
 
 void muster_link_wait(muster_link *link, int wake_fd, bool want_room, long timeout_ms)

@@ -91,8 +91,11 @@ static void protocol_say_outbox(muster_protocol *protocol, muster_protocol_turn 
 {
     muster_outbox_entry *entry = NULL;
     while ((entry = muster_outbox_next(&protocol->outbox)) != NULL) {
-        /* Kept from an earlier term, sent in this one: an old term would be refused. */
+        /* Kept from an earlier term, sent in this one: an old term would be refused. And perhaps from
+         * before the answer to the join, which says who this rank is. */
         entry->message.term = atomic_load(&protocol->term);
+        entry->message.slot = (int32_t)atomic_load(&protocol->slot);
+        entry->message.incarnation = (uint32_t)atomic_load(&protocol->incarnation);
         if (!protocol_send(protocol, turn, &entry->message)) {
             return;
         }

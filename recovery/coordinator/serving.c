@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "coordinator/broadcast.h"
 #include "coordinator/admission.h"
 #include "wire/wire.h"
 
@@ -51,6 +52,25 @@ static void serving_send(muster_coordinator *coordinator, uint64_t connection,
     if (!sent)
         muster_peers_lose(coordinator->peers, connection);
     free(bytes);
+}
+
+static void serving_send_shared(muster_coordinator *coordinator, muster_broadcast *broadcast,
+                                const muster_core_action *action)
+{
+    zmq_msg_t frame;
+    muster_peer *peer = muster_peers_find(coordinator->peers, action->connection);
+    if (peer == NULL)
+        return;
+    if (!muster_broadcast_frame(broadcast, &action->message, &frame)) {
+        serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory for a message");
+        return;
+    }
+    bool sent = zmq_send(coordinator->router, peer->routing_id, peer->routing_id_bytes,
+                         ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
+                zmq_msg_send(&frame, coordinator->router, ZMQ_DONTWAIT) >= 0;
+    zmq_msg_close(&frame);
+    if (!sent)
+        muster_peers_lose(coordinator->peers, action->connection);
 }
 
 void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
@@ -164,12 +184,17 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
                          const muster_core_event *event)
 {
     muster_core_actions *actions = &coordinator->actions;
+    muster_broadcast broadcast = {0};
     job->deadline_ns = muster_core_step(job->core, now_ns, event, actions);
     for (size_t i = 0; i < actions->count && coordinator->failure.status == MUSTER_OK; i++) {
         const muster_core_action *action = &actions->items[i];
         switch (action->kind) {
         case MUSTER_CORE_SEND:
-            if (muster_admission_say(coordinator, job, event, action))
+            if (!muster_admission_say(coordinator, job, event, action))
+                break;
+            if (action->shared)
+                serving_send_shared(coordinator, &broadcast, action);
+            else
                 serving_send(coordinator, action->connection, &action->message);
             break;
         case MUSTER_CORE_NOTE:
@@ -184,6 +209,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             break;
         }
     }
+    muster_broadcast_forget(&broadcast);
     muster_core_actions_clear(actions);
 }
 

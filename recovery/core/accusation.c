@@ -72,6 +72,9 @@ static bool accusation_all_differ(muster_core *core, const muster_core_accusatio
 {
     *one = NULL;
     *other = NULL;
+    if (core->cut_count > 0) {
+        return false; /* a lost connection alone can leave ranks in different calls */
+    }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
         if (!slot->member || !muster_core_members_live(slot)) {

@@ -16,7 +16,12 @@ void muster_core_actions_init(muster_core_actions *actions)
 void muster_core_actions_clear(muster_core_actions *actions)
 {
     for (size_t i = 0; i < actions->count; i++) {
-        muster_message_clean_up(&actions->items[i].message);
+        muster_message *message = &actions->items[i].message;
+        if (actions->items[i].shared) {
+            message->u.agreed.members = NULL;
+            message->u.agreed.restore_slots = NULL;
+        }
+        muster_message_clean_up(message);
     }
     actions->count = 0;
 }
@@ -42,6 +47,23 @@ void muster_core_grow(void **items, size_t count, size_t *capacity, size_t item_
     size_t grown = *capacity ? *capacity * 2 : 8;
     *items = muster_core_memory(realloc(*items, grown * item_bytes));
     *capacity = grown;
+}
+
+void muster_core_retire(muster_core *core, void *memory)
+{
+    if (memory == NULL) {
+        return;
+    }
+    muster_core_grow((void **)&core->retired, core->retired_count, &core->retired_capacity,
+                     sizeof *core->retired);
+    core->retired[core->retired_count++] = memory;
+}
+
+void muster_core_retire_free(muster_core *core)
+{
+    while (core->retired_count > 0) {
+        free(core->retired[--core->retired_count]);
+    }
 }
 
 muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind)

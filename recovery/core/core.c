@@ -40,6 +40,8 @@ void muster_core_free(muster_core *core)
         free(core->pasts[i].slots);
     }
     free(core->slots);
+    muster_core_retire_free(core);
+    free(core->retired);
     free(core->members);
     free(core->restore_slots);
     free(core->deaths);
@@ -288,6 +290,9 @@ static void core_first_turn(muster_core *core)
     core->returned_ns = core->now_ns;
     core->changed = true;
     muster_core_persist(core); /* nothing is said in a term before the journal knows it */
+    if (core->state == MUSTER_CORE_ENDED) {
+        muster_core_action_append(core, MUSTER_CORE_END); /* the last one died before it was done */
+    }
 }
 
 static void core_look_at_everything(muster_core *core)
@@ -318,6 +323,7 @@ int64_t muster_core_step(muster_core *core, int64_t now_ns, const muster_core_ev
                          muster_core_actions *actions)
 {
     MUSTER_ASSERT(!core->started || now_ns >= core->last_turn_ns);
+    muster_core_retire_free(core);
     core->now_ns = now_ns;
     core->actions = actions;
     core->persisted = false;

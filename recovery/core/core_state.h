@@ -36,10 +36,12 @@ typedef enum muster_core_state {
 /* A process that has joined: in a slot, or as a spare. Times are the coordinator's. */
 typedef struct muster_core_process {
     uint32_t incarnation;
-    int32_t process_id;
+    int32_t process_id;  /* as it says itself */
+    int32_t launched_id; /* as its launcher says: another one behind a wrapper; 0: not known */
     uint64_t host;
     muster_blob blob;
     muster_connection connection;
+    bool newcomer;   /* joined in this term, and was in no epoch before */
     bool expected;   /* known from the journal only: it has yet to say what it knows */
     bool from_spare; /* started as a spare: its launcher need not be the slot's */
 
@@ -47,7 +49,10 @@ typedef struct muster_core_process {
     bool suspected;
     bool connection_lost;
     int64_t connection_lost_ns;
-    bool exited; /* its launcher saw it end well; its LEAVE may be on the way */
+    bool exited; /* its launcher saw it end; what it said before may be on the way */
+    bool
+        exited_doubtful; /* a process of another number: perhaps behind a wrapper, perhaps not this */
+    int32_t exited_status;
     int64_t exited_ns;
 
     muster_activity activity; /* of its last heartbeat */
@@ -63,8 +68,10 @@ typedef struct muster_core_process {
     int64_t told_ns; /* when it was last told where the job stands */
 } muster_core_process;
 
-/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. */
-#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)INT32_MAX)
+/* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. Numbers given
+ * here go on from what was claimed, and have as many again before they are nonsense themselves. */
+#define MUSTER_CORE_INCARNATION_MAX ((uint32_t)(INT32_MAX / 2))
+#define MUSTER_CORE_INCARNATION_SAVED_MAX ((uint32_t)INT32_MAX)
 
 typedef enum muster_core_seat {
     MUSTER_CORE_SEAT_OPEN,   /* nobody: not joined yet, or lost and to be replaced */
@@ -93,6 +100,7 @@ typedef struct muster_core_slot {
 
     bool started; /* a launcher said STARTED for started_incarnation */
     uint32_t started_incarnation;
+    int32_t started_id;
     int32_t deaths_without_commit;
     bool cut_off; /* of the side that goes; during one turn of cut.c */
 } muster_core_slot;
@@ -101,6 +109,7 @@ typedef struct muster_core_death {
     muster_death death; /* proven_gone: as known by now */
     uint64_t epoch;     /* in which it was lost */
     int32_t process_id;
+    int32_t launched_id;
     bool from_spare;
     uint64_t host;
     int64_t verdict_ns;
@@ -194,6 +203,7 @@ struct muster_core {
     muster_core_adoption adoption;
 
     int32_t replacements_used;
+    bool has_run;       /* an epoch was established: ranks may have committed without us */
     bool has_committed; /* a step was ever committed, as far as we know */
     uint64_t committed_epoch, committed_step;
     bool crash_has_step; /* a commit above this step is progress; reset when the state was lost */
@@ -209,9 +219,13 @@ struct muster_core {
     /* The turn. */
     bool started; /* the first turn is past */
     bool restored;
-    bool returned; /* to a job that runs: from the journal, or from what its ranks said */
+    bool met_before; /* somebody has seen an earlier term, and we have no journal of it */
+    bool returned;   /* to a job that runs: from the journal, or from what its ranks said */
     int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
+    void **retired; /* what actions of the last step may still show */
+    size_t retired_count;
+    size_t retired_capacity;
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
     bool revoke_due;  /* tell the members */
@@ -225,6 +239,9 @@ void muster_core_state_move(muster_core *core, muster_core_state to);
 /* actions.c */
 void *muster_core_memory(void *memory); /* asserts that there was some */
 void muster_core_grow(void **items, size_t count, size_t *capacity, size_t item_bytes);
+/* Frees memory that actions of this step may still show, when the next step begins. NULL is fine. */
+void muster_core_retire(muster_core *core, void *memory);
+void muster_core_retire_free(muster_core *core);
 /* Appends an action of the given kind. Valid until the next one. */
 muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind);
 /* A message to fill, addressed to connection. Valid until the next action. */
@@ -340,6 +357,8 @@ void muster_core_committed_progress(muster_core *core, uint64_t step);
 
 /* launchers.c */
 muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot);
+/* A launcher's word about process_id is about that one. */
+bool muster_core_launcher_means(int32_t process_id, int32_t own_id, int32_t launched_id);
 bool muster_core_launcher_can_prove(muster_core *core, int32_t slot, bool from_spare,
                                     uint64_t host);
 void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarnation,
@@ -347,6 +366,8 @@ void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarna
 void muster_core_launcher_start(muster_core *core, muster_core_slot *slot,
                                 muster_core_launcher *launcher);
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot);
+/* To the slot's launcher: it is in no epoch any more, though its process may still live. */
+void muster_core_launcher_retired(muster_core *core, const muster_core_slot *slot);
 void muster_core_launcher_message(muster_core *core, muster_connection connection,
                                   const muster_message *message);
 /* A launcher of a job that has ended: it is told so, where it was away meanwhile. */

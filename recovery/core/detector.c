@@ -22,6 +22,10 @@ bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
     process->heard_ns = core->now_ns;
     process->suspected = false;
     process->connection = connection;
+    if (process->exited_doubtful) {
+        process->exited = false;
+        process->exited_doubtful = false;
+    }
     if (was_away) {
         process->connection_lost = false;
         core->changed = true;
@@ -100,7 +104,7 @@ static void detector_watch_slot(muster_core *core, muster_core_slot *slot)
     muster_core_process *process = &slot->process;
     if (process->exited) {
         if (muster_core_passed(core, process->exited_ns, deadlines->heartbeat_ns)) {
-            muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_EXITED, 0);
+            muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_EXITED, process->exited_status);
         }
         return;
     }

@@ -27,6 +27,7 @@ static muster_core_process join_process(const muster_core *core, muster_connecti
     process.blob = message->u.join.blob;
     process.connection = connection;
     process.heard_ns = core->now_ns;
+    process.newcomer = true;
     return process;
 }
 
@@ -196,6 +197,10 @@ void muster_core_join(muster_core *core, muster_connection connection,
         return;
     }
     muster_core_slot *slot = &core->slots[message->slot];
+    if (!core->restored && message->incarnation != UINT32_MAX &&
+        message->incarnation > slot->fence) {
+        core->met_before = true; /* it has predecessors that we have not heard of */
+    }
     if (!join_seat(core, connection, slot, message)) {
         return;
     }
@@ -207,6 +212,9 @@ void muster_core_join(muster_core *core, muster_connection connection,
         incarnation = slot->fence;
     }
     muster_core_process process = join_process(core, connection, message, incarnation);
+    if (slot->started && slot->started_incarnation == incarnation) {
+        process.launched_id = slot->started_id;
+    }
     muster_core_members_fill(core, slot, &process);
     muster_core_note(core, MUSTER_NOTE_JOINED, slot->slot, incarnation, MUSTER_EVIDENCE_NONE,
                      process.process_id, "slot %d joined (incarnation %u, process %d)", slot->slot,

@@ -28,6 +28,11 @@ static bool launcher_may_have(const muster_core_launcher *launcher, int32_t slot
                       : launcher_owns(launcher, slot);
 }
 
+bool muster_core_launcher_means(int32_t process_id, int32_t own_id, int32_t launched_id)
+{
+    return process_id == own_id || (launched_id != 0 && process_id == launched_id);
+}
+
 bool muster_core_launcher_can_prove(muster_core *core, int32_t slot, bool from_spare, uint64_t host)
 {
     for (size_t i = 0; i < core->launcher_count; i++) {
@@ -157,6 +162,15 @@ static void launcher_tell_slots(muster_core *core, const muster_core_launcher *l
     }
 }
 
+void muster_core_launcher_retired(muster_core *core, const muster_core_slot *slot)
+{
+    for (size_t i = 0; i < core->launcher_count; i++) {
+        if (launcher_owns(&core->launchers[i], slot->slot)) {
+            launcher_tell_note(core, &core->launchers[i], MUSTER_NOTE_AGREED, slot);
+        }
+    }
+}
+
 /* What it should do, again: it may be new in the place of one that was told before. */
 static void launcher_tell(muster_core *core, const muster_core_launcher *launcher)
 {
@@ -242,7 +256,8 @@ static void launcher_join(muster_core *core, muster_connection connection,
         .heard_ns = core->now_ns,
     };
     core->changed = true;
-    if (message->epoch > core->epoch_floor) {
+    if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
+        core->met_before = true;
         core->epoch_floor = message->epoch;
         core->persist_due = true;
     }
@@ -308,9 +323,15 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
         muster_core_note(core, MUSTER_NOTE_EVIDENCE, slot->slot, message->incarnation,
                          MUSTER_EVIDENCE_EXITED, wait_status, "the launcher saw process %d exit",
                          message->u.process.process_id);
-        if (wait_status == 0) {
-            /* Two connections have no common order: its LEAVE may be just behind. */
+        bool other = !muster_core_launcher_means(
+            message->u.process.process_id, slot->process.process_id, slot->process.launched_id);
+        if (wait_status == 0 || other) {
+            /* Two connections have no common order: its LEAVE may be just behind. And a process of
+             * a number that we do not know may be another one, to which a new launcher gave the same
+             * incarnation: then this one goes on speaking, and if not, nothing is proven. */
             slot->process.exited = true;
+            slot->process.exited_doubtful = other;
+            slot->process.exited_status = wait_status;
             slot->process.exited_ns = core->now_ns;
             core->changed = true;
             return;
@@ -319,11 +340,12 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
         return;
     }
     muster_core_death *death = muster_core_verdict_find(core, message->slot, message->incarnation);
-    if (death) {
+    if (death && muster_core_launcher_means(message->u.process.process_id, death->process_id,
+                                            death->launched_id)) {
         muster_core_verdict_gone(core, death, wait_status);
         return;
     }
-    if (slot->seat == MUSTER_CORE_SEAT_OPEN &&
+    if (!death && slot->seat == MUSTER_CORE_SEAT_OPEN &&
         !muster_core_members_fenced(slot, message->incarnation)) {
         muster_core_replacement_died(core, slot, message->incarnation, wait_status);
     }
@@ -337,6 +359,9 @@ static void launcher_started(muster_core *core, const muster_message *message)
     }
     slot->started = true;
     slot->started_incarnation = message->incarnation;
+    slot->started_id = message->u.process.process_id;
+    /* It counts for a process that joins after it: of one that is there already, another launcher may
+     * have started a second one of the same incarnation. */
     if (slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED &&
         slot->start_incarnation == message->incarnation) {
         slot->start_process_id = message->u.process.process_id;

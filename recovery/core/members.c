@@ -74,6 +74,7 @@ void muster_core_members_fill(muster_core *core, muster_core_slot *slot,
     slot->seat = MUSTER_CORE_SEAT_FILLED;
     slot->member = false;
     slot->process = *process;
+
     slot->fence = process->incarnation;
     slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
     slot->start_tries = 0;

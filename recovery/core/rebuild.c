@@ -88,17 +88,25 @@ static void *rebuild_array_copy(const void *items, size_t count, size_t item_byt
 
 void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot)
 {
-    muster_message *agreed =
-        muster_core_send(core, slot->process.connection, MUSTER_MESSAGE_AGREED);
+    muster_core_action *action = muster_core_action_append(core, MUSTER_CORE_SEND);
+    muster_message *agreed = &action->message;
+    action->connection = slot->process.connection;
+    agreed->type = MUSTER_MESSAGE_AGREED;
     agreed->slot = slot->slot;
     agreed->incarnation = slot->process.incarnation;
     agreed->u.agreed.kind = core->kind;
     agreed->u.agreed.member_count = core->member_count;
-    agreed->u.agreed.members =
-        rebuild_array_copy(core->members, (size_t)core->member_count, sizeof *core->members);
     agreed->u.agreed.restore = core->restore;
-    agreed->u.agreed.restore_slots = rebuild_array_copy(
-        core->restore_slots, (size_t)core->restore.slot_count, sizeof *core->restore_slots);
+    /* A spare learns from its AGREED which slot it fills: that one is its own. */
+    action->shared = !slot->process.from_spare;
+    agreed->u.agreed.members = core->members;
+    agreed->u.agreed.restore_slots = core->restore_slots;
+    if (!action->shared) {
+        agreed->u.agreed.members =
+            rebuild_array_copy(core->members, (size_t)core->member_count, sizeof *core->members);
+        agreed->u.agreed.restore_slots = rebuild_array_copy(
+            core->restore_slots, (size_t)core->restore.slot_count, sizeof *core->restore_slots);
+    }
     agreed->u.agreed.death_count = (int32_t)core->death_count;
     if (core->death_count > 0) {
         agreed->u.agreed.deaths =
@@ -130,12 +138,19 @@ static void rebuild_agree(muster_core *core)
     muster_core_restore_point_clear(core);
     if (core->epoch > 0) {
         muster_core_restore_point_choose(core);
-    } else if (core->epoch_floor > 0) {
+    } else if (core->epoch_floor > 0 || core->met_before) {
         core->restore.state_lost = true; /* it ran before; nobody is left who knows how far */
+        core->has_committed = true;
+    }
+    core->has_run = false;
+    if (core->met_before && core->epoch_floor < core->term) {
+        /* Without a journal nobody knows the highest number used. Terms come from the wall clock: later
+         * numbers than its own were not used before it began. */
+        core->epoch_floor = core->term;
     }
     core->kind = rebuild_kind(core);
     core->epoch = 1 + (core->epoch > core->epoch_floor ? core->epoch : core->epoch_floor);
-    free(core->members);
+    muster_core_retire(core, core->members);
     core->member_count = 0;
     core->members =
         muster_core_memory(calloc((size_t)core->policy.slot_count, sizeof *core->members));
@@ -166,6 +181,12 @@ static void rebuild_agree(muster_core *core)
         core->member_count == 1 ? "" : "s", core->restore.has_step ? ", restores a step" : "",
         core->restore.state_lost ? ", the step state is lost" : "");
     muster_core_persist(core); /* before anyone hears the number */
+    for (size_t i = 0; i < core->death_count; i++) {
+        const muster_core_slot *slot = &core->slots[core->deaths[i].death.slot];
+        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && !core->deaths[i].death.proven_gone) {
+            muster_core_launcher_retired(core, slot);
+        }
+    }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         if (core->slots[i].member && core->slots[i].process.connection) {
             muster_core_rebuild_agreed_message(core, &core->slots[i]);
@@ -236,6 +257,12 @@ static void rebuild_turn_forming(muster_core *core)
     }
     bool decided = rebuild_seats_decided(core);
     if (core->state != MUSTER_CORE_FORMING || !rebuild_enough(core)) {
+        return;
+    }
+    /* It is no new job: who knows of an epoch should have the time to come and say so. */
+    bool heard = !core->met_before || muster_core_passed(core, core->forming_since_ns,
+                                                         core->policy.deadlines.reconnect_ns);
+    if (decided && !heard) {
         return;
     }
     if (decided) {
@@ -340,6 +367,7 @@ static void rebuild_turn_connecting(muster_core *core)
     }
     if (all) {
         core->death_count = 0;
+        core->has_run = true;
         core->cut_count = 0;
         muster_core_state_move(core, MUSTER_CORE_RUNNING);
         muster_core_note(core, MUSTER_NOTE_ESTABLISHED, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,

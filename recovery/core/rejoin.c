@@ -2,6 +2,7 @@
 /* Ranks that come back. A coordinator that was restarted from its journal knows its members and only
  * meets them again. One whose journal is lost or old believes the ranks: it adopts the highest epoch
  * that they report once a majority of that membership has come, and judges nobody before. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,9 @@
 
 bool muster_core_term_meet(muster_core *core, uint64_t term)
 {
+    if (!core->restored && term != 0 && term != core->term) {
+        core->met_before = true;
+    }
     if (term <= core->term) {
         return true;
     }
@@ -33,6 +37,23 @@ bool muster_core_term_meet(muster_core *core, uint64_t term)
 }
 
 /* ---- adoption ---- */
+
+/* Who joined this slot while we did not know better. */
+static void rejoin_turn_out(muster_core *core, const muster_core_slot *slot)
+{
+    if (slot->seat != MUSTER_CORE_SEAT_FILLED || slot->process.connection == 0) {
+        return;
+    }
+    muster_message *refused =
+        muster_core_send(core, slot->process.connection, MUSTER_MESSAGE_REFUSED);
+    refused->slot = slot->slot;
+    refused->incarnation = slot->process.incarnation;
+    refused->u.refused.status = MUSTER_ERR_FENCED;
+    snprintf(refused->u.refused.text, sizeof refused->u.refused.text,
+             "slot %d is another process's, which was in an epoch that this coordinator did not "
+             "know of",
+             slot->slot);
+}
 
 static void adoption_clear(muster_core_adoption *adoption)
 {
@@ -100,14 +121,21 @@ static bool adoption_plausible(const muster_core *core, const muster_message *me
     return sender_there;
 }
 
+/* That process, and not another one that was given the same numbers. */
+static bool adoption_is_member(const muster_core_slot *slot, const muster_member *member)
+{
+    return slot->seat == MUSTER_CORE_SEAT_FILLED &&
+           slot->process.incarnation == member->incarnation &&
+           slot->process.process_id == member->process_id && slot->process.host == member->host;
+}
+
 static int32_t adoption_come(muster_core *core)
 {
     int32_t come = 0;
     for (int32_t i = 0; i < core->adoption.member_count; i++) {
         const muster_member *member = &core->adoption.members[i];
         const muster_core_slot *slot = &core->slots[member->slot];
-        come += slot->seat == MUSTER_CORE_SEAT_FILLED &&
-                slot->process.incarnation == member->incarnation && slot->process.connection != 0 &&
+        come += adoption_is_member(slot, member) && slot->process.connection != 0 &&
                 !slot->process.connection_lost;
     }
     return come;
@@ -117,16 +145,16 @@ static int32_t adoption_come(muster_core *core)
 static void adoption_take(muster_core *core)
 {
     muster_core_adoption *adoption = &core->adoption;
+    core->met_before = true;
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         core->slots[i].member = false;
     }
     for (int32_t i = 0; i < adoption->member_count; i++) {
         const muster_member *member = &adoption->members[i];
         muster_core_slot *slot = &core->slots[member->slot];
-        if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
-            slot->process.incarnation != member->incarnation) {
-            muster_core_members_empty(
-                slot); /* one we remembered, or a newcomer: it will join again */
+        if (slot->seat == MUSTER_CORE_SEAT_FILLED && !adoption_is_member(slot, member)) {
+            rejoin_turn_out(core, slot); /* one we remembered, or a newcomer */
+            muster_core_members_empty(slot);
         }
         if (slot->seat != MUSTER_CORE_SEAT_FILLED) {
             muster_core_process process;
@@ -147,13 +175,20 @@ static void adoption_take(muster_core *core)
     }
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_slot *slot = &core->slots[i];
+        if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED) {
+            /* This epoch was agreed without it: it may be one that was fenced before. */
+            uint32_t incarnation = slot->process.incarnation;
+            rejoin_turn_out(core, slot);
+            muster_core_members_empty(slot);
+            slot->fence = incarnation + 1;
+        }
         if (!slot->member && slot->seat == MUSTER_CORE_SEAT_OPEN) {
             slot->seat = MUSTER_CORE_SEAT_RETIRED; /* an earlier epoch went on without it */
         }
     }
     core->epoch = adoption->epoch;
     core->kind = 0;
-    free(core->members);
+    muster_core_retire(core, core->members);
     core->members = adoption->members;
     core->member_count = adoption->member_count;
     adoption->members = NULL;
@@ -166,6 +201,7 @@ static void adoption_take(muster_core *core)
         muster_core_past_add_slots(core, adoption->restore.epoch, adoption->restore_slots,
                                    adoption->restore.slot_count);
     }
+    core->has_run = true;
     core->has_committed =
         core->has_committed || adoption->restore.has_step || adoption->restore.state_lost;
     muster_core_past_add(core);
@@ -188,27 +224,39 @@ void muster_core_adoption_turn(muster_core *core)
     if (core->adoption.epoch == 0) {
         return;
     }
-    /* A majority of an old membership may be one that was fenced, and woke up. Where all have come, and
-     * no launcher has heard of a later epoch, nobody is missing who could know better; else those who
-     * do get the time that a lost connection has. */
+    /* A majority of an old membership may be one that was fenced, and woke up. Where all have come, nobody
+     * is missing who could know better; else those who do get the time that a lost connection has. Of an
+     * epoch after which a launcher has heard of a later one, all must come: the others went on. */
     int32_t come = adoption_come(core);
-    bool all = come == core->adoption.member_count && core->adoption.epoch >= core->epoch_floor;
-    if (come * 2 > core->adoption.member_count &&
-        (all ||
-         muster_core_passed(core, core->forming_since_ns, core->policy.deadlines.reconnect_ns))) {
+    bool newest = core->adoption.epoch >= core->epoch_floor;
+    bool all = come == core->adoption.member_count;
+    bool waited =
+        muster_core_passed(core, core->forming_since_ns, core->policy.deadlines.reconnect_ns);
+    bool majority = come * 2 > core->adoption.member_count;
+    if (all ? newest || waited : majority && newest && waited) {
         adoption_take(core);
         return;
     }
     if (muster_core_passed(core, core->adoption.since_ns, core->policy.deadlines.join_ns)) {
         muster_core_give_up(core, MUSTER_ERR_GAVE_UP,
                             "this coordinator lost its journal, and only %d of the %d members of "
-                            "epoch %llu came back: no majority",
+                            "epoch %llu came back: %s",
                             come, core->adoption.member_count,
-                            (unsigned long long)core->adoption.epoch);
+                            (unsigned long long)core->adoption.epoch,
+                            newest ? "no majority" : "the job went on without them");
     }
 }
 
 /* ---- one rank comes back ---- */
+
+/* The numbers alone do not say so: a new launcher may have started a process of the same ones. */
+static bool rejoin_is_self(const muster_core_slot *slot, const muster_message *message)
+{
+    return slot->seat == MUSTER_CORE_SEAT_FILLED &&
+           slot->process.incarnation == message->incarnation &&
+           slot->process.process_id == message->u.join.process_id &&
+           slot->process.host == message->u.join.host;
+}
 
 /* True when it was dealt with; false where it is to be treated as a newcomer. */
 bool muster_core_rejoin(muster_core *core, muster_connection connection,
@@ -227,8 +275,8 @@ bool muster_core_rejoin(muster_core *core, muster_connection connection,
         }
         adoption_report(core, message);
         /* What we remember of this slot is older than what the rank knows. */
-        if (slot->seat != MUSTER_CORE_SEAT_FILLED ||
-            slot->process.incarnation != message->incarnation) {
+        if (!rejoin_is_self(slot, message)) {
+            rejoin_turn_out(core, slot);
             if (message->incarnation < slot->fence) {
                 slot->fence = message->incarnation;
             }
@@ -249,8 +297,7 @@ bool muster_core_rejoin(muster_core *core, muster_connection connection,
         core->changed = true;
         return true;
     }
-    if (slot->seat == MUSTER_CORE_SEAT_FILLED &&
-        slot->process.incarnation == message->incarnation) {
+    if (rejoin_is_self(slot, message)) {
         (void)muster_core_detector_hear(core, slot, connection);
         slot->process.expected = false;
         slot->process.blob = message->u.join.blob;

@@ -7,8 +7,8 @@
  *   - some survivor saw it committed, or every survivor of that epoch staged it: a rank stages only
  *     when its state, its mirror and every batch of the step are complete, so then all the dead had
  *     got there too, or their states would be missing.
- * The newest candidate that can be taken is. Where none can: the state is lost if anything was ever
- * committed, else there never was any.
+ * The newest candidate that can be taken is. Where none can: the state is lost if anything was, or may
+ * have been, committed (the dead may have seen what no survivor did), else there never was any.
  *
  * Memberships of past epochs are kept, because a replacement that dies before the first commit of its
  * epoch must not cost the older epoch's step. */
@@ -19,7 +19,7 @@
 
 void muster_core_restore_point_clear(muster_core *core)
 {
-    free(core->restore_slots);
+    muster_core_retire(core, core->restore_slots);
     core->restore_slots = NULL;
     memset(&core->restore, 0, sizeof core->restore);
 }
@@ -97,7 +97,14 @@ static bool restore_next(const muster_core *core, bool from_start, uint64_t *epo
     return found;
 }
 
-static bool restore_possible(const muster_core *core, const muster_core_past *past, uint64_t step)
+typedef enum restore_verdict {
+    RESTORE_TAKE,
+    RESTORE_NEVER_COMMITTED, /* somebody did not get so far: nobody saw it committed */
+    RESTORE_LOST             /* it was, or may have been, committed; a slot's state is gone */
+} restore_verdict;
+
+static restore_verdict restore_judge(const muster_core *core, const muster_core_past *past,
+                                     uint64_t step)
 {
     bool *held = muster_core_memory(calloc((size_t)core->policy.slot_count, sizeof *held));
     bool *survived = muster_core_memory(calloc((size_t)core->policy.slot_count, sizeof *survived));
@@ -131,7 +138,10 @@ static bool restore_possible(const muster_core *core, const muster_core_past *pa
     free(held);
     free(survived);
     free(staged);
-    return all_held && (committed || all_staged);
+    if (!committed && !all_staged) {
+        return RESTORE_NEVER_COMMITTED;
+    }
+    return all_held ? RESTORE_TAKE : RESTORE_LOST;
 }
 
 static bool restore_ever_committed(const muster_core *core)
@@ -146,17 +156,32 @@ static bool restore_ever_committed(const muster_core *core)
     return ever;
 }
 
+/* Everyone who could have committed is lost: they may have, and nobody can say. */
+static bool restore_nobody_left(const muster_core *core)
+{
+    for (int32_t s = 0; core->has_run && s < core->policy.slot_count; s++) {
+        if (restore_survivor(core, s)) {
+            return false;
+        }
+    }
+    return core->has_run;
+}
+
 void muster_core_restore_point_choose(muster_core *core)
 {
     uint64_t epoch = 0;
     uint64_t step = 0;
+    bool lost = restore_nobody_left(core);
     for (bool more = restore_next(core, true, &epoch, &step); more;
          more = restore_next(core, false, &epoch, &step)) {
         const muster_core_past *past = past_find(core, epoch);
-        if (!past || !restore_possible(core, past, step)) {
+        restore_verdict verdict = past ? restore_judge(core, past, step) : RESTORE_LOST;
+        lost = lost || verdict == RESTORE_LOST;
+        if (verdict != RESTORE_TAKE) {
             continue;
         }
         core->restore.has_step = true;
+        core->has_committed = true; /* from here on it is, whoever saw it */
         core->restore.step = step;
         core->restore.epoch = epoch;
         core->restore.slot_count = past->slot_count;
@@ -166,7 +191,8 @@ void muster_core_restore_point_choose(muster_core *core)
                (size_t)past->slot_count * sizeof *core->restore_slots);
         return;
     }
-    core->restore.state_lost = restore_ever_committed(core);
+    core->restore.state_lost = lost || restore_ever_committed(core);
+    core->has_committed = core->has_committed || lost;
     if (core->restore.state_lost) {
         core->crash_has_step = false; /* from a checkpoint, earlier steps are progress again */
     }

@@ -24,14 +24,16 @@ static void save_slot(muster_stream *stream, muster_core_slot *slot)
     muster_stream_bool(stream, &slot->process.left);
     muster_stream_bool(stream, &slot->process.from_spare);
     muster_stream_u32(stream, &slot->process.incarnation);
+    muster_stream_i32(stream, &slot->process.launched_id);
     muster_stream_u32(stream, &slot->fence);
     muster_stream_u32(stream, &slot->start_incarnation);
     muster_stream_i32(stream, &slot->start_tries);
     muster_stream_i32(stream, &slot->deaths_without_commit);
-    if (slot->process.incarnation > MUSTER_CORE_INCARNATION_MAX ||
-        slot->fence > MUSTER_CORE_INCARNATION_MAX ||
-        slot->start_incarnation > MUSTER_CORE_INCARNATION_MAX || seat > MUSTER_CORE_SEAT_RETIRED ||
-        replacement > MUSTER_CORE_REPLACEMENT_STARTED) {
+    if (!stream->writing &&
+        (slot->process.incarnation > MUSTER_CORE_INCARNATION_SAVED_MAX ||
+         slot->fence > MUSTER_CORE_INCARNATION_SAVED_MAX ||
+         slot->start_incarnation > MUSTER_CORE_INCARNATION_SAVED_MAX ||
+         seat > MUSTER_CORE_SEAT_RETIRED || replacement > MUSTER_CORE_REPLACEMENT_STARTED)) {
         muster_stream_fail(stream, "a slot's state is none");
         return;
     }
@@ -45,7 +47,7 @@ static void save_deaths(muster_stream *stream, muster_core *core)
 {
     int32_t count = (int32_t)core->death_count;
     if (!muster_stream_array(stream, &count, (void **)&core->deaths, sizeof *core->deaths,
-                             4 * MUSTER_SLOTS_MAX, 39)) {
+                             4 * MUSTER_SLOTS_MAX, 43)) {
         return;
     }
     if (!stream->writing) {
@@ -61,6 +63,7 @@ static void save_deaths(muster_stream *stream, muster_core *core)
         muster_stream_bool(stream, &death->death.proven_gone);
         muster_stream_u64(stream, &death->epoch);
         muster_stream_i32(stream, &death->process_id);
+        muster_stream_i32(stream, &death->launched_id);
         muster_stream_bool(stream, &death->from_spare);
         muster_stream_u64(stream, &death->host);
         muster_stream_bool(stream, &death->abandoned);
@@ -103,6 +106,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
     muster_stream_text(stream, core->ended_text, sizeof core->ended_text);
     muster_stream_u64(stream, &core->epoch);
     muster_stream_u64(stream, &core->epoch_floor);
+    muster_stream_bool(stream, &core->met_before);
     muster_stream_u32(stream, &core->kind);
     muster_stream_members(stream, &core->member_count, &core->members);
     muster_stream_bool(stream, &core->restore.has_step);
@@ -113,6 +117,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
     save_pasts(stream, core);
     save_deaths(stream, core);
     muster_stream_i32(stream, &core->replacements_used);
+    muster_stream_bool(stream, &core->has_run);
     muster_stream_bool(stream, &core->has_committed);
     muster_stream_u64(stream, &core->committed_epoch);
     muster_stream_u64(stream, &core->committed_step);

@@ -50,6 +50,12 @@ void muster_core_verdict_count(muster_core *core, muster_core_slot *slot)
     }
 }
 
+static bool verdict_is_proof(const muster_core_slot *slot, muster_evidence evidence)
+{
+    return evidence == MUSTER_EVIDENCE_LEFT ||
+           (evidence == MUSTER_EVIDENCE_EXITED && !slot->process.exited_doubtful);
+}
+
 static void verdict_remember(muster_core *core, const muster_core_slot *slot,
                              muster_evidence evidence, int32_t wait_status)
 {
@@ -61,10 +67,10 @@ static void verdict_remember(muster_core *core, const muster_core_slot *slot,
                   .evidence = (uint32_t)evidence,
                   .wait_status = wait_status,
                   /* One that left has let go of everything before it said so. */
-                  .proven_gone =
-                      evidence == MUSTER_EVIDENCE_EXITED || evidence == MUSTER_EVIDENCE_LEFT},
+                  .proven_gone = verdict_is_proof(slot, evidence)},
         .epoch = core->epoch,
         .process_id = slot->process.process_id,
+        .launched_id = slot->process.launched_id,
         .from_spare = slot->process.from_spare,
         .host = slot->process.host,
         .verdict_ns = core->now_ns,
@@ -81,18 +87,19 @@ void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_
     uint32_t incarnation = process->incarnation;
     int32_t process_id = process->process_id;
     bool member = slot->member;
-    /* Before anyone hears of it: a coordinator that died after it had told the survivors would come
-     * back, find this rank alive, and take it in again. */
-    muster_core_persist(core);
     muster_core_note(core, MUSTER_NOTE_VERDICT, slot->slot, incarnation, (uint32_t)evidence,
                      wait_status, "slot %d is lost: %s%s (incarnation %u, process %d)", slot->slot,
                      muster_evidence_text(evidence),
                      verdict_exit_text(wait_status, exit_text, sizeof exit_text), incarnation,
                      process_id);
+    /* Before any rank or launcher acts on it: a coordinator that died after it had told the survivors
+     * would come back, find this rank alive, and take it in again. After the note, so that people read
+     * of every death. */
+    muster_core_persist(core);
     if (member) {
         verdict_remember(core, slot, evidence, wait_status);
     }
-    if (evidence == MUSTER_EVIDENCE_EXITED) {
+    if (evidence == MUSTER_EVIDENCE_EXITED && verdict_is_proof(slot, evidence)) {
         muster_core_note(core, MUSTER_NOTE_GONE, slot->slot, incarnation, (uint32_t)evidence,
                          wait_status, "process %d is gone", process_id);
     } else if (evidence != MUSTER_EVIDENCE_LEFT) {

@@ -127,13 +127,19 @@ void muster_ending_agreed(muster_launcher *launcher)
 void muster_ending_retired(muster_launcher *launcher, int32_t slot)
 {
     muster_launched_slot *place = muster_rank_slot_of(launcher, slot);
-    if (place != NULL && place->started && !place->lives)
-        place->settled = true;
+    if (place != NULL)
+        place->retired = true;
 }
 
-/* A slot whose rank left and is gone. */
+/* A slot that was retired while this launcher was away, whose rank may have had to find out by itself that it is
+ * fenced; a slot whose rank left and is gone. */
 static void ending_look(muster_launcher *launcher)
 {
+    for (int32_t i = 0; i < launcher->options.slot_count; i++) {
+        muster_launched_slot *place = &launcher->slots[i];
+        if (place->retired && place->started && !place->lives)
+            place->settled = true;
+    }
     for (size_t i = 0; i < launcher->rank_count; i++) {
         muster_rank *rank = launcher->ranks[i];
         muster_launched_slot *place = muster_rank_slot_of(launcher, rank->slot);

@@ -47,6 +47,7 @@ typedef struct muster_rank {
 typedef struct muster_launched_slot {
     bool lives;
     bool started;
+    bool retired; /* in no epoch any more, says the coordinator */
     bool settled; /* nothing more is expected of it */
     bool failed;  /* settled, and not well */
     int exit_code;

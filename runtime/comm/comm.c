@@ -129,6 +129,14 @@ static bool connect_cancelled(void *context)
            muster_agent_standing(watch->agent) != MUSTER_OK;
 }
 
+/* Before a batch passes its deadline for want of a connection, that should be known to be the reason. */
+static int64_t unreachable_after_ns(const muster_job *job)
+{
+    const muster_deadlines *deadlines = &job->policy.deadlines;
+    return deadlines->batch_ns / 2 < deadlines->silence_ns ? deadlines->batch_ns / 2
+                                                           : deadlines->silence_ns;
+}
+
 muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muster_member *members,
                                   int32_t member_count, int32_t own_rank, int64_t deadline_ns,
                                   muster_error *error)
@@ -163,7 +171,7 @@ muster_status muster_comm_connect(muster_comm *comm, uint64_t epoch, const muste
         .own_rank = own_rank,
         .watch_peers = comm->is_world,
         .deadline_ns = deadline_ns,
-        .silence_ns = job->policy.deadlines.silence_ns,
+        .silence_ns = unreachable_after_ns(job),
         .cancelled = connect_cancelled,
         .context = &watch,
     };

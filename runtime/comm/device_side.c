@@ -281,6 +281,7 @@ static void make_id(connecting *self)
 
 static muster_device_id *collect_ids(const connecting *self)
 {
+    MUSTER_ASSERT(self->id_count > 0);
     muster_device_id *ids = calloc((size_t)self->id_count, sizeof(*ids));
     for (int32_t i = 0; ids != NULL && i < self->id_count; i++) {
         int32_t root = self->table->id_root(i, self->id_count, self->comm->size);
@@ -382,8 +383,10 @@ muster_status muster_device_side_connect(muster_comm *comm,
             make_id(&self);
     }
     muster_status status = exchange(&self, MUSTER_DEVICE_STAGE_OFFER, error);
-    if (status == MUSTER_OK && self.plan.has_plane)
+    if (status == MUSTER_OK && self.plan.has_plane) {
+        MUSTER_ASSERT(self.table != NULL); /* all have one, or the plan refuses */
         status = connect_devices(&self, error);
+    }
     return explain(&self, status, error);
 }
 

@@ -62,10 +62,12 @@ muster_status muster_request_new(muster_comm *comm, muster_call call, muster_req
     draft->stream = comm->device.stream;
     muster_error_init(&draft->outcome);
     /* The round goes on the host plane, so that all ranks hear of it. */
-    muster_error lent;
-    muster_error_init(&lent);
-    if (check_not_borrowed(comm, &lent) != MUSTER_OK)
+    if (comm->device.borrowed) {
+        muster_error lent;
+        muster_error_init(&lent);
+        (void)check_not_borrowed(comm, &lent);
         muster_request_refuse(draft, &lent);
+    }
     *request = draft;
     return MUSTER_OK;
 }
@@ -105,21 +107,20 @@ void muster_request_drop(muster_request *request)
     free(request);
 }
 
-/* What moving will need on the transport, while a failure can still be said in the round. */
+/* What moving will need, on the transport or the device, while a failure can still be said in the round. */
 static void reserve_batch(muster_comm *comm, muster_request *request)
 {
     muster_error local;
     muster_error_init(&local);
-    if (comm->transport != NULL &&
-        comm->job->table->reserve(comm->transport, request->operations.capacity, &local) !=
-            MUSTER_OK)
-        muster_request_refuse(request, &local);
-    if (request->record.memory_kind == MUSTER_MEMORY_DEVICE &&
-        !muster_flight_reserve(comm, request)) {
-        muster_error_set(&local, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
-                         "no memory for a batch on the device");
-        muster_request_refuse(request, &local);
+    if (request->record.memory_kind == MUSTER_MEMORY_DEVICE) {
+        if (!muster_flight_reserve(comm, request))
+            muster_error_set(&local, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                             "no memory for a batch on the device");
+    } else if (comm->transport != NULL) {
+        (void)comm->job->table->reserve(comm->transport, request->operations.capacity, &local);
     }
+    if (local.status != MUSTER_OK)
+        muster_request_refuse(request, &local);
 }
 
 void muster_request_launch(muster_request *request)

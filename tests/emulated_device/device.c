@@ -86,7 +86,7 @@ cuda_error emulated_device_check(void)
 void emulated_device_bus_id(int device, char bus_id[EMULATED_BUS_ID_BYTES])
 {
     snprintf(bus_id, EMULATED_BUS_ID_BYTES, "%04x:%02x:00.0", DEVICE_DOMAIN,
-             (unsigned)(DEVICE_FIRST_BUS + device));
+             (unsigned)(DEVICE_FIRST_BUS + device) & 0xffU);
 }
 
 static bool device_valid(int device)

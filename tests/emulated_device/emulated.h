@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the emulated runtime know of each other. Each noun has its file: device, error, memory, stream,
- * event, function. Threads: every function may be called from any thread; a work item runs on the worker of its
+ * event, function, host. Threads: every function may be called from any thread; a work item runs on the worker of its
  * stream and must not call back into the runtime, as in CUDA. */
 #ifndef MUSTER_TESTS_EMULATED_H
 #define MUSTER_TESTS_EMULATED_H
@@ -40,6 +40,9 @@ typedef struct emulated_range {
     int device;
     bool owned; /* allocated here, not registered */
 } emulated_range;
+/* Takes any memory of the host for memory of device from now on, so that a test of host buffers can be run over
+ * the device. The one call that programs see and that is not CUDA's. */
+EMULATED_API void emulated_device_claim(void *pointer, size_t bytes, int device);
 /* The tracked range around an address. false: plain memory of the host. */
 bool emulated_memory_find(const void *pointer, emulated_range *range);
 
@@ -81,7 +84,7 @@ cuda_error emulated_function_launch(cuda_function function, unsigned grid_x, uns
                                     cuda_stream stream);
 bool emulated_function_known(cuda_function function);
 
-/* The driver function of that name, NULL when it is not emulated. */
-void *emulated_driver_entry(const char *name);
+/* Makes this process a host of its own where the environment asks for it (MUSTER_EMULATED_OVER=net). */
+void emulated_host_choose(void);
 
 #endif

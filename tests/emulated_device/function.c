@@ -4,7 +4,9 @@
 #include "emulated.h"
 #include "kernel.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,7 @@ struct emulated_function {
     void **binary;
     const void *symbol;
     char *name;
+    _Atomic bool known; /* its library is of a version that kernel.h knows */
 };
 
 static struct {
@@ -22,6 +25,7 @@ static struct {
 
 void **__cudaRegisterFatBinary(void *binary)
 {
+    emulated_host_choose();
     void **handle = malloc(sizeof *handle);
     if (handle != NULL) {
         *handle = binary; /* its code is for a GPU: nobody reads it */
@@ -105,8 +109,7 @@ unsigned __cudaPopCallConfiguration(cuda_dim3 *grid, cuda_dim3 *block, size_t *s
     (void)shared_bytes;
     (void)stream;
     emulated_error_refuse("__cudaPopCallConfiguration",
-                          "kernels are launched through cuLaunchKernel and "
-                          "cuLaunchKernelEx only");
+                          "launches between <<< and >>> are not emulated");
     return 1;
 }
 
@@ -161,6 +164,36 @@ cuda_error cudaFuncSetAttribute(const void *symbol, int attribute, int value)
                                                            : CUDA_SUCCESS);
 }
 
+/* The kernels' arguments are read in the layout of certain versions of NCCL: the library that registered this one
+ * is asked for its own. Not under the lock: a library that is being loaded registers its kernels under the
+ * loader's. */
+static bool version_known(struct emulated_function *function)
+{
+    if (function->known) {
+        return true;
+    }
+    int (*get_version)(int *version) = NULL;
+    int version = 0;
+    Dl_info place;
+    void *library = dladdr(function->symbol, &place) == 0
+                        ? NULL
+                        : dlopen(place.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
+    if (library != NULL) {
+        void *found = dlsym(library, "ncclGetVersion");
+        memcpy(&get_version, &found, sizeof get_version); /* C has no cast for it */
+        dlclose(library);
+    }
+    if (get_version != NULL && (get_version(&version) != 0 || !emulated_kernel_knows(version))) {
+        emulated_error_say(
+            "kernel %s: the structures of NCCL version %d are not known (README.md of the emulated "
+            "device says how to add them)",
+            function->name, version);
+        return false;
+    }
+    function->known = true;
+    return true;
+}
+
 typedef struct launch_work {
     emulated_work work;
     char *name;
@@ -197,6 +230,10 @@ cuda_error emulated_function_launch(cuda_function handle, unsigned grid_x, unsig
     struct emulated_function *function = find(handle, true);
     struct emulated_stream *stream = emulated_stream_find(stream_handle);
     cuda_error error = CUDA_INVALID_RESOURCE_HANDLE;
+    if (function != NULL && !version_known(function)) {
+        error = CUDA_NOT_SUPPORTED;
+        function = NULL;
+    }
     /* A kernel goes to the current device, so its stream must be of it. */
     if (function != NULL && stream != NULL &&
         emulated_stream_device(stream) == emulated_device_current()) {

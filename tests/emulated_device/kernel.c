@@ -16,11 +16,14 @@ int emulated_kernel_knows(int nccl_version)
     return nccl_layout_known(nccl_version) ? 1 : 0;
 }
 
-/* Ranks outnumber cores: whoever waits must soon let the others run. */
+/* Ranks outnumber cores: whoever waits must soon let the others run, and who has waited long (a peer has died, or
+ * computes) must cost next to nothing. */
 #define ROUNDS_SPUN 16
 #define ROUNDS_YIELDED 64
+#define ROUNDS_SHORT 2000
 #define SLEEP_NS_MIN 20000
 #define SLEEP_NS_MAX 100000
+#define SLEEP_NS_LONG 1000000
 
 static void back_off(unsigned idle_rounds)
 {
@@ -34,7 +37,7 @@ static void back_off(unsigned idle_rounds)
     }
     pause.tv_nsec += (long)(idle_rounds - ROUNDS_YIELDED) * 1000;
     if (pause.tv_nsec > SLEEP_NS_MAX)
-        pause.tv_nsec = SLEEP_NS_MAX;
+        pause.tv_nsec = idle_rounds < ROUNDS_SHORT ? SLEEP_NS_MAX : SLEEP_NS_LONG;
     (void)nanosleep(&pause, NULL);
 }
 

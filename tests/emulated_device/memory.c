@@ -89,6 +89,45 @@ static bool take(const void *pointer, int type, bool owned, emulated_range *rang
     return found;
 }
 
+static void forget(size_t i)
+{
+    tracked.count--;
+    memmove(tracked.ranges + i, tracked.ranges + i + 1,
+            (tracked.count - i) * sizeof *tracked.ranges);
+}
+
+/* What was claimed before and meets the new range becomes part of it, or, of another device, is given up: the
+ * buffer of another rank that lay in the same place of a stack. */
+void emulated_device_claim(void *pointer, size_t bytes, int device)
+{
+    emulated_range range = {
+        .base = (uintptr_t)pointer, .bytes = bytes, .type = CUDA_MEMORY_DEVICE, .device = device};
+    pthread_rwlock_wrlock(&tracked.lock);
+    for (size_t i = first_behind(range.base);
+         i < tracked.count && tracked.ranges[i].base < range.base + range.bytes;
+         i = first_behind(range.base)) {
+        const emulated_range old = tracked.ranges[i];
+        if (old.owned || old.type != CUDA_MEMORY_DEVICE) {
+            emulated_error_say("claiming %p: it is allocated or registered already", pointer);
+            abort();
+        }
+        if (old.device == device) {
+            uintptr_t end = range.base + range.bytes;
+            if (old.base + old.bytes > end)
+                end = old.base + old.bytes;
+            if (old.base < range.base)
+                range.base = old.base;
+            range.bytes = end - range.base;
+        }
+        forget(i);
+    }
+    pthread_rwlock_unlock(&tracked.lock);
+    if (add(&range) != CUDA_SUCCESS) {
+        emulated_error_say("claiming %p: no memory", pointer);
+        abort();
+    }
+}
+
 static size_t whole_pages(size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -154,7 +154,9 @@ static cuda_error start_worker(struct emulated_stream *stream)
     pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0) {
-        emulated_stream_release(stream);
+        pthread_mutex_lock(&all.lock);
+        stream->references--; /* not the last one: the caller has its own */
+        pthread_mutex_unlock(&all.lock);
         return CUDA_MEMORY_ALLOCATION;
     }
     return CUDA_SUCCESS;
@@ -261,7 +263,12 @@ static cuda_error put_wait(struct emulated_stream *stream, struct emulated_strea
         return error;
     }
     *wait = (wait_work){.work = {.run = run_wait}, .stream = other, .put = put};
-    return append(stream, &wait->work);
+    cuda_error error = append(stream, &wait->work);
+    if (error != CUDA_SUCCESS) {
+        emulated_stream_release(other);
+        free(wait);
+    }
+    return error;
 }
 
 /* What the legacy default stream's order asks for, in front of an item. */

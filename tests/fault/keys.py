@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -148,7 +149,31 @@ def keys_may_come_after_the_launcher():
         run.ends_with(0)
 
 
+def another_user_is_refused_over_ipc():
+    if os.geteuid() != 0:
+        print("        skipped: only root can become another user")
+        return
+    with Place() as place:
+        os.chmod(place.folder, 0o755)
+        theirs = place.path("muster")
+        shutil.copy(MUSTER, theirs)
+        os.chmod(theirs, 0o755)
+        socket = place.path("socket")
+        coordinator = place.coordinator("--bind", f"ipc://{socket}", "--ready-fd", "1")
+        coordinator.waits_to_print("ipc://")
+        os.chmod(socket, 0o777)
+        # The socket's own mode would do already; behind it the coordinator asks the kernel.
+        environment = {**place.environment, "XDG_RUNTIME_DIR": "/nowhere"}
+        done = subprocess.run([theirs, "run", "-n", "1", "--contact-ms", "1500", "--coordinator",
+                               f"ipc://{socket}", "--", "/bin/true"], text=True, cwd="/",
+                              capture_output=True, timeout=60, check=False, env=environment,
+                              user=65534, group=65534, extra_groups=[])
+        check(done.returncode == 4 and "another user" in done.stderr, f"{done}")
+        place.run("-n", "1", "--coordinator", f"ipc://{socket}", "--", RANK, "5", "1").ends_with(0)
+        coordinator.signal(signal.SIGTERM).ends_with(0).says("connections of other users")
+
+
 if __name__ == "__main__":
     main(pairs_are_made_private_and_never_replaced_unasked, a_job_lives_through_losses_with_keys,
          who_has_no_right_key_learns_why, a_coordinator_says_what_is_wrong_with_its_files,
-         keys_may_come_after_the_launcher)
+         keys_may_come_after_the_launcher, another_user_is_refused_over_ipc)

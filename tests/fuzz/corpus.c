@@ -245,6 +245,10 @@ int main(int argc, char **argv)
         return 2;
     }
     corpus_root = argv[1];
+    if (mkdir(corpus_root, 0777) != 0 && errno != EEXIST) {
+        perror(corpus_root);
+        return 1;
+    }
     corpus_wire();
     corpus_core();
     corpus_saved_and_journal();

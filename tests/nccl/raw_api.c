@@ -8,17 +8,41 @@
 
 static const unsigned config_magic = 0xcafebeef;
 
-static bool find(void *library, const char *name, void *function, size_t bytes)
-{
-    void *symbol = dlsym(library, name);
-    if (symbol == NULL) {
-        fprintf(stderr, "libnccl.so.2 has no %s\n", name);
-        return false;
+/* Where each function of the table lies in it. */
+#define MEMBER(name) \
+    { \
+#name, offsetof(raw_api, name) \
     }
-    /* C has no cast from an object's address to a function's. */
-    memcpy(function, &symbol, bytes);
-    return true;
-}
+static const struct {
+    const char *name;
+    size_t offset;
+} members[] = {
+    MEMBER(ncclGetVersion),
+    MEMBER(ncclGetUniqueId),
+    MEMBER(ncclGetErrorString),
+    MEMBER(ncclGetLastError),
+    MEMBER(ncclCommInitRank),
+    MEMBER(ncclCommInitRankConfig),
+    MEMBER(ncclCommInitRankScalable),
+    MEMBER(ncclCommFinalize),
+    MEMBER(ncclCommDestroy),
+    MEMBER(ncclCommAbort),
+    MEMBER(ncclCommSplit),
+    MEMBER(ncclCommShrink),
+    MEMBER(ncclCommGetAsyncError),
+    MEMBER(ncclCommCount),
+    MEMBER(ncclCommUserRank),
+    MEMBER(ncclCommCuDevice),
+    MEMBER(ncclGroupStart),
+    MEMBER(ncclGroupEnd),
+    MEMBER(ncclSend),
+    MEMBER(ncclRecv),
+    MEMBER(ncclAllGather),
+    MEMBER(ncclAllReduce),
+    MEMBER(ncclBroadcast),
+    MEMBER(ncclReduce),
+    MEMBER(ncclReduceScatter),
+};
 
 const raw_api *raw_api_open(void)
 {
@@ -28,12 +52,15 @@ const raw_api *raw_api_open(void)
         fprintf(stderr, "%s\n", dlerror());
         return NULL;
     }
-#define RAW_FIND(result, name, parameters) \
-    if (!find(library, #name, &api.name, sizeof api.name)) { \
-        return NULL; \
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        void *symbol = dlsym(library, members[i].name);
+        if (symbol == NULL) {
+            fprintf(stderr, "libnccl.so.2 has no %s\n", members[i].name);
+            return NULL;
+        }
+        /* C has no cast from an object's address to a function's. */
+        memcpy((char *)&api + members[i].offset, &symbol, sizeof symbol);
     }
-    RAW_FUNCTIONS(RAW_FIND)
-#undef RAW_FIND
     return &api;
 }
 

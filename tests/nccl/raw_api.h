@@ -46,54 +46,42 @@ typedef struct nccl_config {
     int rma_contexts;
 } nccl_config;
 
-/* X(result, name, parameters): every function that these tests call. */
-#define RAW_FUNCTIONS(X) \
-    X(int, ncclGetVersion, (int *version)) \
-    X(int, ncclGetUniqueId, (nccl_id * id)) \
-    X(const char *, ncclGetErrorString, (int result)) \
-    X(const char *, ncclGetLastError, (nccl_comm comm)) \
-    X(int, ncclCommInitRank, (nccl_comm * comm, int count, nccl_id id, int rank)) \
-    X(int, ncclCommInitRankConfig, \
-      (nccl_comm * comm, int count, nccl_id id, int rank, nccl_config *config)) \
-    X(int, ncclCommInitRankScalable, \
-      (nccl_comm * comm, int count, int rank, int id_count, nccl_id *ids, nccl_config *config)) \
-    X(int, ncclCommFinalize, (nccl_comm comm)) \
-    X(int, ncclCommDestroy, (nccl_comm comm)) \
-    X(int, ncclCommAbort, (nccl_comm comm)) \
-    X(int, ncclCommSplit, \
-      (nccl_comm comm, int color, int key, nccl_comm *child, nccl_config *config)) \
-    X(int, ncclCommShrink, \
-      (nccl_comm comm, int *without, int without_count, nccl_comm *child, nccl_config *config, \
-       int flags)) \
-    X(int, ncclCommGetAsyncError, (nccl_comm comm, int *result)) \
-    X(int, ncclCommCount, (nccl_comm comm, int *count)) \
-    X(int, ncclCommUserRank, (nccl_comm comm, int *rank)) \
-    X(int, ncclCommCuDevice, (nccl_comm comm, int *device)) \
-    X(int, ncclGroupStart, (void)) \
-    X(int, ncclGroupEnd, (void)) \
-    X(int, ncclSend, \
-      (const void *from, size_t count, int type, int peer, nccl_comm comm, cuda_stream stream)) \
-    X(int, ncclRecv, \
-      (void *to, size_t count, int type, int peer, nccl_comm comm, cuda_stream stream)) \
-    X(int, ncclAllGather, \
-      (const void *from, void *to, size_t count, int type, nccl_comm comm, cuda_stream stream)) \
-    X(int, ncclAllReduce, \
-      (const void *from, void *to, size_t count, int type, int operation, nccl_comm comm, \
-       cuda_stream stream)) \
-    X(int, ncclBroadcast, \
-      (const void *from, void *to, size_t count, int type, int root, nccl_comm comm, \
-       cuda_stream stream)) \
-    X(int, ncclReduce, \
-      (const void *from, void *to, size_t count, int type, int operation, int root, \
-       nccl_comm comm, cuda_stream stream)) \
-    X(int, ncclReduceScatter, \
-      (const void *from, void *to, size_t count, int type, int operation, nccl_comm comm, \
-       cuda_stream stream))
-
+/* Every function that these tests call, under its own name. */
 typedef struct raw_api {
-#define RAW_MEMBER(result, name, parameters) result(*name) parameters;
-    RAW_FUNCTIONS(RAW_MEMBER)
-#undef RAW_MEMBER
+    int (*ncclGetVersion)(int *version);
+    int (*ncclGetUniqueId)(nccl_id *id);
+    const char *(*ncclGetErrorString)(int result);
+    const char *(*ncclGetLastError)(nccl_comm comm);
+    int (*ncclCommInitRank)(nccl_comm *comm, int count, nccl_id id, int rank);
+    int (*ncclCommInitRankConfig)(nccl_comm *comm, int count, nccl_id id, int rank,
+                                  nccl_config *config);
+    int (*ncclCommInitRankScalable)(nccl_comm *comm, int count, int rank, int id_count,
+                                    nccl_id *ids, nccl_config *config);
+    int (*ncclCommFinalize)(nccl_comm comm);
+    int (*ncclCommDestroy)(nccl_comm comm);
+    int (*ncclCommAbort)(nccl_comm comm);
+    int (*ncclCommSplit)(nccl_comm comm, int color, int key, nccl_comm *child, nccl_config *config);
+    int (*ncclCommShrink)(nccl_comm comm, int *without, int without_count, nccl_comm *child,
+                          nccl_config *config, int flags);
+    int (*ncclCommGetAsyncError)(nccl_comm comm, int *result);
+    int (*ncclCommCount)(nccl_comm comm, int *count);
+    int (*ncclCommUserRank)(nccl_comm comm, int *rank);
+    int (*ncclCommCuDevice)(nccl_comm comm, int *device);
+    int (*ncclGroupStart)(void);
+    int (*ncclGroupEnd)(void);
+    int (*ncclSend)(const void *from, size_t count, int type, int peer, nccl_comm comm,
+                    cuda_stream stream);
+    int (*ncclRecv)(void *to, size_t count, int type, int peer, nccl_comm comm, cuda_stream stream);
+    int (*ncclAllGather)(const void *from, void *to, size_t count, int type, nccl_comm comm,
+                         cuda_stream stream);
+    int (*ncclAllReduce)(const void *from, void *to, size_t count, int type, int operation,
+                         nccl_comm comm, cuda_stream stream);
+    int (*ncclBroadcast)(const void *from, void *to, size_t count, int type, int root,
+                         nccl_comm comm, cuda_stream stream);
+    int (*ncclReduce)(const void *from, void *to, size_t count, int type, int operation, int root,
+                      nccl_comm comm, cuda_stream stream);
+    int (*ncclReduceScatter)(const void *from, void *to, size_t count, int type, int operation,
+                             nccl_comm comm, cuda_stream stream);
 } raw_api;
 
 /* Opens libnccl.so.2; NULL, and the reason on stderr, where it cannot be. */

@@ -38,9 +38,14 @@ pid_t raw_rank_process(const raw_rank *rank, int other);
 
 /* Ends the process with the sentence when the condition does not hold. */
 #define RAW_CHECK(rank, condition, ...) \
-    raw_rank_check(rank, condition, #condition, __FILE__, __LINE__, __VA_ARGS__)
-void raw_rank_check(const raw_rank *rank, bool holds, const char *condition, const char *file,
-                    int line, const char *format, ...) __attribute__((format(printf, 6, 7)));
+    do { \
+        if (!(condition)) { \
+            raw_rank_fail(rank, #condition, __FILE__, __LINE__, __VA_ARGS__); \
+        } \
+    } while (0)
+_Noreturn void raw_rank_fail(const raw_rank *rank, const char *condition, const char *file,
+                             int line, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
 /* A call of NCCL or CUDA that must succeed. */
 void raw_rank_nccl(const raw_rank *rank, const char *call, int result);
 void raw_rank_cuda(const raw_rank *rank, const char *call, cuda_error error);

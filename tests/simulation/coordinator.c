@@ -35,7 +35,9 @@ static void coordinator_disk_append(sim_world *world, sim_coordinator *coordinat
     size_t appended = byte_count;
     if (dies) {
         appended = (size_t)sim_chance_between(&world->chance, 0, (int64_t)byte_count);
-        if (appended < byte_count && sim_chance_percent(&world->chance, 30)) {
+        /* Zeros begin with a sector: not in the middle of a checksum. */
+        bool in_checksum = (appended > 16 && appended < 24) || appended + 8 > byte_count;
+        if (!in_checksum && sim_chance_percent(&world->chance, 30)) {
             memset(bytes + appended, 0, byte_count - appended);
             appended = byte_count;
         }
@@ -118,6 +120,7 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
 {
     muster_journal_content content;
     coordinator_disk_read(world, coordinator, &content);
+    const muster_journal_entry *entry = muster_journal_content_find(&content, world->job);
     uint64_t term = content.term + 1;
     if (term < coordinator_wall(world)) {
         term = coordinator_wall(world);
@@ -128,6 +131,8 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
     coordinator->start++;
     coordinator->term = term;
     coordinator->term_taken = false;
+    coordinator->told =
+        coordinator->told && entry != NULL; /* or its journal was written by one that was */
     coordinator->ended = false;
     coordinator->next_ns = SIM_NEVER;
     coordinator->wake_ns = SIM_NEVER;
@@ -136,7 +141,6 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
     if (world->journaled) {
         coordinator_disk_whole(coordinator, &content);
     }
-    const muster_journal_entry *entry = muster_journal_content_find(&content, world->job);
     if (entry) {
         muster_error error;
         muster_error_init(&error);
@@ -149,7 +153,7 @@ void sim_coordinator_start(sim_world *world, sim_coordinator *coordinator)
         coordinator->term_taken = true;
     }
     muster_journal_content_clean_up(&content);
-    if (!coordinator->core) {
+    if (!coordinator->core && coordinator->index == world->network.service) {
         sim_witness_forgotten(world);
     }
     sim_log(world, "coordinator %d starts, term %llu, %s", coordinator->index,
@@ -229,8 +233,8 @@ static void coordinator_send(sim_world *world, const sim_coordinator *coordinato
     sim_log(world, "coordinator %d to %s: %s epoch %llu term %llu", coordinator->index,
             client ? client->name : "nobody", muster_message_type_text(message->type),
             (unsigned long long)message->epoch, (unsigned long long)message->term);
-    if (message->type == MUSTER_MESSAGE_AGREED) {
-        sim_witness_agreed(world, message);
+    if (message->type == MUSTER_MESSAGE_AGREED && client) {
+        sim_witness_agreed(world, coordinator, message);
     }
     sim_network_send_back(world, coordinator->index, action->connection, message);
 }
@@ -240,6 +244,10 @@ static bool coordinator_do(sim_world *world, sim_coordinator *coordinator,
                            const muster_core_action *action)
 {
     bool dies = coordinator->crash_in_actions > 0 && --coordinator->crash_in_actions == 0;
+    bool service = coordinator->index == world->network.service;
+    if (service && (dies || action->kind != MUSTER_CORE_NOTE)) {
+        sim_witness_given(world, !dies);
+    }
     if (action->kind == MUSTER_CORE_PERSIST) {
         coordinator_persist(world, coordinator, dies);
     } else if (!dies && action->kind == MUSTER_CORE_SEND) {
@@ -292,6 +300,7 @@ static void coordinator_answer(sim_world *world, const sim_coordinator *coordina
 static void coordinator_create(sim_world *world, sim_coordinator *coordinator)
 {
     muster_policy policy = world->policy;
+    world->next_job = world->next_job || sim_world_ended(world);
     policy.slot_count = 0; /* the first launcher or rank brings the number */
     if (coordinator->term_taken) {
         coordinator_raise_term(world, coordinator);
@@ -349,6 +358,7 @@ static void coordinator_hear(sim_world *world, sim_coordinator *coordinator,
     if (!coordinator_has_job(world, coordinator, connection, message)) {
         return;
     }
+    coordinator->told = coordinator->told || message->epoch > 0 || world->witness.epoch_count == 0;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         for (int i = 0; i < coordinator->note_count; i++) {
             coordinator_tell_launchers(world, coordinator, &coordinator->notes[i]);

@@ -26,7 +26,8 @@ typedef enum fault_kind {
     FAULT_STOP_LAUNCHER,
     FAULT_REPLACE_LAUNCHER,
     FAULT_KILL_HOST,
-    FAULT_CLOCK_STEP
+    FAULT_CLOCK_STEP,
+    FAULT_AMBUSH
 } fault_kind;
 
 /* How often each is drawn. */
@@ -56,6 +57,7 @@ static const struct {
     {FAULT_REPLACE_LAUNCHER, 2, "replace a launcher"},
     {FAULT_KILL_HOST, 2, "a host vanishes"},
     {FAULT_CLOCK_STEP, 2, "the wall clock steps"},
+    {FAULT_AMBUSH, 40, "an ambush"},
 };
 
 #define FAULT_KINDS ((int)(sizeof faults / sizeof faults[0]))
@@ -67,7 +69,7 @@ void sim_faults_plan(sim_world *world)
         weight += faults[i].weight;
     }
     /* The first come in the middle of the job's start. */
-    int count = (int)sim_chance_between(&world->chance, 0, 8);
+    int count = (int)sim_chance_between(&world->chance, 0, SIM_FAULTS_MAX);
     int64_t at_ns = 0;
     for (int i = 0; i < count; i++) {
         int64_t draw = sim_chance_between(&world->chance, 0, weight - 1);
@@ -76,8 +78,9 @@ void sim_faults_plan(sim_world *world)
             draw -= faults[kind].weight;
             kind++;
         }
-        bool close = sim_chance_percent(&world->chance, 50);
-        at_ns += sim_chance_between(&world->chance, SIM_MS, close ? 150 * SIM_MS : 1500 * SIM_MS);
+        bool close = sim_chance_percent(&world->chance, 60);
+        at_ns += sim_chance_between(&world->chance, SIM_MS, close ? 80 * SIM_MS : 1200 * SIM_MS);
+        at_ns += i == 0 ? sim_chance_between(&world->chance, 0, 800 * SIM_MS) : 0;
         world->faults[world->fault_count++] = (sim_fault){.at_ns = at_ns, .kind = kind};
     }
     world->quiet_ns = at_ns + 1000 * SIM_MS;
@@ -140,9 +143,10 @@ static void fault_second_coordinator(sim_world *world)
     }
     second->journal = first->journal;
     second->journal_bytes = first->journal_bytes;
+    second->told = first->told;
     first->journal = NULL;
-    sim_coordinator_start(world, second);
     world->network.service = 1;
+    sim_coordinator_start(world, second);
     for (sim_client *client = world->network.clients; client; client = client->next) {
         if (client->alive) {
             sim_network_reset(world, client);
@@ -182,8 +186,41 @@ static void fault_replace_launcher(sim_world *world, sim_launcher *launcher)
     }
 }
 
+/* After any other nobody can say any more who is to blame. */
+static bool fault_is_gentle(fault_kind kind)
+{
+    switch (kind) {
+    case FAULT_KILL_RANK:
+    case FAULT_KILL_TWO:
+    case FAULT_EXIT_RANK:
+    case FAULT_STOP_RANK:
+    case FAULT_HANG_RANK:
+    case FAULT_RESET_CONNECTION:
+    case FAULT_CRASH_COORDINATOR:
+    case FAULT_CRASH_IN_A_TURN:
+    case FAULT_STOP_COORDINATOR:
+    case FAULT_KILL_LAUNCHER:
+    case FAULT_STOP_LAUNCHER:
+    case FAULT_AMBUSH:
+        return true;
+    case FAULT_ODD_CALL:
+    case FAULT_CUT_CONTROL:
+    case FAULT_CUT_ONE_WAY:
+    case FAULT_CUT_PEERS:
+    case FAULT_LOSSY:
+    case FAULT_LOSE_JOURNAL:
+    case FAULT_SECOND_COORDINATOR:
+    case FAULT_REPLACE_LAUNCHER:
+    case FAULT_KILL_HOST:
+    case FAULT_CLOCK_STEP:
+        return false;
+    }
+    return false;
+}
+
 static void fault_happen(sim_world *world, fault_kind kind)
 {
+    world->harsh = world->harsh || !fault_is_gentle(kind);
     sim_network *network = &world->network;
     sim_coordinator *coordinator = &world->coordinators[network->service];
     sim_process *process = fault_rank(world);
@@ -214,6 +251,7 @@ static void fault_happen(sim_world *world, fault_kind kind)
         return;
     case FAULT_HANG_RANK:
         if (process) {
+            process->hurt = true;
             process->hang_ns = fault_until(world, 8000 * SIM_MS) - world->now_ns;
         }
         return;
@@ -292,6 +330,45 @@ static void fault_happen(sim_world *world, fault_kind kind)
     case FAULT_CLOCK_STEP:
         world->wall_ms += sim_chance_between(&world->chance, -1000000, 1000000);
         return;
+    case FAULT_AMBUSH:
+        world->ambush =
+            (sim_rank_state)sim_chance_between(&world->chance, SIM_RANK_JOINING, SIM_RANK_FAILED);
+        return;
+    }
+}
+
+void sim_faults_leaving(sim_world *world)
+{
+    if (world->left_faulted) {
+        return;
+    }
+    world->left_faulted = true;
+    if (sim_chance_percent(&world->chance, 10)) {
+        fault_happen(world, FAULT_STOP_COORDINATOR);
+    } else if (sim_chance_percent(&world->chance, 5)) {
+        fault_happen(world, FAULT_KILL_RANK);
+    } else if (sim_chance_percent(&world->chance, 5)) {
+        fault_happen(world, FAULT_CRASH_COORDINATOR);
+    }
+}
+
+/* The next rank that comes to this point of its work meets a fault there. */
+void sim_faults_ambush(sim_world *world, sim_process *process)
+{
+    if (world->ambush == SIM_RANK_STARTING || world->ambush != process->state) {
+        return;
+    }
+    sim_log(world, "ambush: %s is %s", process->client.name, sim_rank_state_text(process));
+    world->ambush = SIM_RANK_STARTING;
+    int64_t draw = sim_chance_between(&world->chance, 0, 99);
+    if (draw < 35) {
+        sim_rank_die(world, process, SIGKILL);
+    } else if (draw < 75) {
+        sim_rank_stop(world, process, fault_until(world, 6000 * SIM_MS));
+    } else if (draw < 90) {
+        fault_crash_coordinator(world, &world->coordinators[world->network.service]);
+    } else {
+        fault_happen(world, FAULT_LOSE_JOURNAL);
     }
 }
 

@@ -109,6 +109,7 @@ void sim_rank_stop(sim_world *world, sim_process *process, int64_t wake_ns)
 {
     sim_log(world, "%s is stopped", process->client.name);
     process->stopped = true;
+    process->hurt = true;
     process->wake_ns = wake_ns;
     process->slept_ns += wake_ns == SIM_NEVER ? 0 : wake_ns - world->now_ns;
 }
@@ -235,6 +236,7 @@ static void rank_next(sim_world *world, sim_process *process)
     } else if (process->call == SIM_CALL_COMMIT) {
         if (process->step >= world->final_step) {
             process->finished = true;
+            sim_faults_leaving(world);
             rank_begin_call(world, process, world->policy.deadlines.leave_ns);
             muster_protocol_leave(&process->protocol);
             process->agent_due_ns = world->now_ns;
@@ -552,9 +554,11 @@ static bool rank_work(sim_world *world, sim_process *process)
 static muster_status rank_send(void *context, const muster_message *message)
 {
     sim_process *process = context;
-    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0) {
+    const sim_world *world = process->client.world;
+    if (message->type == MUSTER_MESSAGE_LEAVE && process->client.connection != 0 &&
+        world->now_ns >= world->network.lossy_until_ns) {
         process->leave_coordinator = process->client.coordinator;
-        process->leave_start = process->client.coordinator_start;
+        process->leave_connection = process->client.connection;
     }
     return sim_network_send(&process->client, message);
 }
@@ -563,9 +567,10 @@ static void rank_listen(sim_world *world, sim_process *process)
 {
     sim_network_client_turn(&process->client);
     int connections = sim_network_connections(&process->client);
-    if (connections > 0 && process->protocol.joined) {
+    if (connections > (process->connected_once ? 0 : 1)) {
         muster_protocol_hear_reconnect(&process->protocol);
     }
+    process->connected_once = process->connected_once || connections > 0;
     if (connections > 0) {
         process->agent_due_ns = world->now_ns;
     }
@@ -632,6 +637,10 @@ void sim_rank_turn(sim_world *world, sim_process *process)
     rank_listen(world, process);
     sim_plane_turn(world, process);
     while (rank_work(world, process)) {
+        sim_faults_ambush(world, process);
+        if (!process->alive || process->stopped) {
+            return;
+        }
     }
     if (process->alive) {
         sim_plane_turn(world, process); /* what waited for the epoch that was entered */

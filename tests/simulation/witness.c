@@ -26,11 +26,24 @@ uint64_t sim_witness_hash(const muster_member *members, int32_t member_count)
     return muster_hash_bytes(plain, sizeof plain, 0);
 }
 
+/* The membership that ranks know by this number; NULL: nobody has heard of one. */
 static sim_epoch *witness_find(sim_world *world, uint64_t epoch)
 {
     for (int i = world->witness.epoch_count; i > 0; i--) {
-        if (world->witness.epochs[i - 1].epoch == epoch) {
-            return &world->witness.epochs[i - 1];
+        sim_epoch *known = &world->witness.epochs[i - 1];
+        if (known->epoch == epoch && known->heard) {
+            return known;
+        }
+    }
+    return NULL;
+}
+
+static sim_epoch *witness_find_said(sim_world *world, uint64_t epoch, uint64_t members_hash)
+{
+    for (int i = world->witness.epoch_count; i > 0; i--) {
+        sim_epoch *known = &world->witness.epochs[i - 1];
+        if (known->epoch == epoch && known->members_hash == members_hash) {
+            return known;
         }
     }
     return NULL;
@@ -65,9 +78,36 @@ static bool witness_held(sim_world *world, const muster_message *agreed, int32_t
     return false;
 }
 
+static bool witness_all_held(sim_world *world, const muster_message *agreed, uint64_t epoch,
+                             uint64_t step)
+{
+    const sim_epoch *membership = witness_find(world, epoch);
+    bool all_held = membership != NULL;
+    for (int32_t i = 0; all_held && i < membership->member_count; i++) {
+        all_held = witness_held(world, agreed, membership->members[i].slot, epoch, step);
+    }
+    return all_held;
+}
+
+/* The newest step whose states all survive. */
+static void witness_newest_held(sim_world *world, const muster_message *agreed, sim_epoch *said)
+{
+    for (int32_t i = 0; i < agreed->u.agreed.member_count; i++) {
+        const sim_process *process = witness_process(world, agreed->u.agreed.members[i].process_id);
+        for (int32_t k = 0; process && k < process->quiet_holding_count; k++) {
+            const muster_holding *holding = &process->quiet_holdings[k];
+            if (witness_newer(holding->epoch, holding->step, said->held_epoch, said->held_step) &&
+                witness_all_held(world, agreed, holding->epoch, holding->step)) {
+                said->held_epoch = holding->epoch;
+                said->held_step = holding->step;
+            }
+        }
+    }
+}
+
 static void witness_restore(sim_world *world, const muster_message *agreed)
 {
-    sim_witness *witness = &world->witness;
+    const sim_witness *witness = &world->witness;
     const muster_restore *restore = &agreed->u.agreed.restore;
     for (int32_t i = 0; restore->has_step && i < restore->slot_count; i++) {
         if (!witness_held(world, agreed, agreed->u.agreed.restore_slots[i], restore->epoch,
@@ -78,37 +118,49 @@ static void witness_restore(sim_world *world, const muster_message *agreed)
                      (unsigned long long)restore->epoch, agreed->u.agreed.restore_slots[i]);
         }
     }
-    if (!witness->has_commit) {
+    bool kept = !witness->has_commit ||
+                (restore->has_step && !witness_newer(witness->commit_epoch, witness->commit_step,
+                                                     restore->epoch, restore->step));
+    if (kept) {
         return;
     }
-    bool kept = restore->has_step && !witness_newer(witness->commit_epoch, witness->commit_step,
-                                                    restore->epoch, restore->step);
-    if (!kept) {
-        const sim_epoch *committed = witness_find(world, witness->commit_epoch);
-        bool all_held = committed != NULL;
-        for (int32_t i = 0; committed && i < committed->member_count; i++) {
-            all_held = all_held && witness_held(world, agreed, committed->members[i].slot,
-                                                witness->commit_epoch, witness->commit_step);
-        }
-        if (all_held) {
-            sim_fail(world,
-                     "step %llu of epoch %llu was committed and is held, but epoch %llu goes on "
-                     "from %s %llu",
-                     (unsigned long long)witness->commit_step,
-                     (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch,
-                     restore->has_step ? "step" : "nothing:", (unsigned long long)restore->step);
-        }
-        if (!restore->has_step && !restore->state_lost && !world->journal_lost) {
-            sim_fail(world,
-                     "step %llu of epoch %llu was committed and is lost, and epoch %llu does not "
-                     "say so",
-                     (unsigned long long)witness->commit_step,
-                     (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch);
+    if (witness_all_held(world, agreed, witness->commit_epoch, witness->commit_step)) {
+        sim_fail(world,
+                 "step %llu of epoch %llu was committed and is held, but epoch %llu goes on from "
+                 "%s %llu",
+                 (unsigned long long)witness->commit_step,
+                 (unsigned long long)witness->commit_epoch, (unsigned long long)agreed->epoch,
+                 restore->has_step ? "step" : "nothing:", (unsigned long long)restore->step);
+    }
+    if (!restore->has_step && !restore->state_lost && !world->journal_lost) {
+        sim_fail(
+            world,
+            "step %llu of epoch %llu was committed and is lost, and epoch %llu does not say so",
+            (unsigned long long)witness->commit_step, (unsigned long long)witness->commit_epoch,
+            (unsigned long long)agreed->epoch);
+    }
+}
+
+/* A rank that was stopped may see a commit complete long after the others went on: then they must have
+ * gone on from it, unless a state of it was lost with the dead. */
+static void witness_committed_late(sim_world *world, const sim_process *process, uint64_t step)
+{
+    const sim_epoch *next = NULL;
+    for (int i = 0; i < world->witness.epoch_count; i++) {
+        const sim_epoch *known = &world->witness.epochs[i];
+        if (known->heard && known->epoch > process->epoch &&
+            (!next || known->epoch < next->epoch)) {
+            next = known;
         }
     }
-    witness->has_commit = restore->has_step;
-    witness->commit_epoch = restore->epoch;
-    witness->commit_step = restore->step;
+    if (next && !witness_newer(process->epoch, step, next->held_epoch, next->held_step) &&
+        (!next->restore.has_step ||
+         witness_newer(process->epoch, step, next->restore.epoch, next->restore.step))) {
+        sim_fail(world,
+                 "step %llu of epoch %llu is committed by %s after epoch %llu went on without it",
+                 (unsigned long long)step, (unsigned long long)process->epoch, process->client.name,
+                 (unsigned long long)next->epoch);
+    }
 }
 
 void sim_witness_committed(sim_world *world, const sim_process *process, uint64_t step)
@@ -120,23 +172,16 @@ void sim_witness_committed(sim_world *world, const sim_process *process, uint64_
                  process->client.name, (unsigned long long)step,
                  (unsigned long long)process->epoch);
     }
-    /* A later epoch may have been agreed meanwhile; then what it goes on from is decided. */
-    if (process->epoch == witness->last_epoch &&
-        (!witness->has_commit ||
-         witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step))) {
+    if (process->epoch != witness->last_epoch) {
+        witness_committed_late(world, process, step);
+    } else if (!witness->has_commit ||
+               witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step)) {
         witness->has_commit = true;
         witness->commit_epoch = process->epoch;
         witness->commit_step = step;
         witness->commits++;
         sim_log(world, "step %llu of epoch %llu is committed", (unsigned long long)step,
                 (unsigned long long)process->epoch);
-    } else if (process->epoch != witness->last_epoch &&
-               (!witness->has_commit ||
-                witness_newer(process->epoch, step, witness->commit_epoch, witness->commit_step))) {
-        sim_fail(world,
-                 "step %llu of epoch %llu is committed by %s after epoch %llu went on without it",
-                 (unsigned long long)step, (unsigned long long)process->epoch, process->client.name,
-                 (unsigned long long)witness->last_epoch);
     }
 }
 
@@ -161,18 +206,25 @@ static void witness_members(sim_world *world, const muster_message *agreed)
     }
 }
 
-void sim_witness_agreed(sim_world *world, const muster_message *agreed)
+/* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
+void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                        const muster_message *agreed)
 {
     sim_witness *witness = &world->witness;
     uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
+    if (witness_find_said(world, agreed->epoch, hash)) {
+        return;
+    }
+    if (agreed->epoch <= witness->last_epoch && world->journal_lost && !coordinator->told) {
+        /* A new job, as far as this coordinator can know: the hole that the README describes. */
+        world->next_job = true;
+        return;
+    }
     const sim_epoch *known = witness_find(world, agreed->epoch);
     if (known) {
-        if (known->members_hash != hash) {
-            sim_fail(world, "epoch %llu has two member lists: of term %llu and of term %llu",
-                     (unsigned long long)agreed->epoch, (unsigned long long)known->term,
-                     (unsigned long long)agreed->term);
-        }
-        return;
+        sim_fail(world, "epoch %llu has two member lists: of term %llu and of term %llu",
+                 (unsigned long long)agreed->epoch, (unsigned long long)known->term,
+                 (unsigned long long)agreed->term);
     }
     if (agreed->epoch <= witness->last_epoch) {
         sim_fail(world, "epoch %llu comes after epoch %llu", (unsigned long long)agreed->epoch,
@@ -182,26 +234,38 @@ void sim_witness_agreed(sim_world *world, const muster_message *agreed)
         sim_fail(world, "%d epochs: nothing comes of it", SIM_EPOCHS_MAX);
         return;
     }
-    sim_epoch *epoch = &witness->epochs[witness->epoch_count++];
-    epoch->epoch = agreed->epoch;
-    epoch->term = agreed->term;
-    epoch->member_count = agreed->u.agreed.member_count;
-    memcpy(epoch->members, agreed->u.agreed.members,
-           (size_t)epoch->member_count * sizeof epoch->members[0]);
-    epoch->members_hash = hash;
+    sim_epoch *said = &witness->epochs[witness->epoch_count++];
+    memset(said, 0, sizeof *said);
+    said->epoch = agreed->epoch;
+    said->term = agreed->term;
+    said->member_count = agreed->u.agreed.member_count;
+    memcpy(said->members, agreed->u.agreed.members,
+           (size_t)said->member_count * sizeof said->members[0]);
+    said->members_hash = hash;
+    said->restore = agreed->u.agreed.restore;
     witness_members(world, agreed);
     witness_restore(world, agreed);
-    witness->last_epoch = agreed->epoch;
-    witness->rebuilds += witness->epoch_count > 1;
+    witness_newest_held(world, agreed, said);
 }
 
 void sim_witness_entered(sim_world *world, const sim_process *process)
 {
-    const sim_epoch *epoch = witness_find(world, process->epoch);
-    if (!epoch || epoch->members_hash != process->members_hash) {
+    sim_witness *witness = &world->witness;
+    sim_epoch *said = witness_find_said(world, process->epoch, process->members_hash);
+    const sim_epoch *known = witness_find(world, process->epoch);
+    if (!said || (known && known != said)) {
         sim_fail(world, "%s enters epoch %llu with members that nobody agreed on",
                  process->client.name, (unsigned long long)process->epoch);
+        return;
     }
+    if (!said->heard && process->epoch > witness->last_epoch) {
+        witness->last_epoch = process->epoch;
+        witness->has_commit = said->restore.has_step;
+        witness->commit_epoch = said->restore.epoch;
+        witness->commit_step = said->restore.step;
+        witness->rebuilds += process->epoch > 1;
+    }
+    said->heard = true;
     const muster_member *self =
         process->own_rank >= 0 ? &process->members[process->own_rank] : NULL;
     if (self && self->process_id != process->process_id) {
@@ -216,28 +280,27 @@ void sim_witness_entered(sim_world *world, const sim_process *process)
 static bool witness_left(const sim_coordinator *coordinator, const sim_process *process)
 {
     return process->finished && process->leave_coordinator == coordinator->index &&
-           process->leave_start == coordinator->start;
+           process->leave_connection == process->client.connection &&
+           process->client.coordinator_start == coordinator->start;
 }
 
-/* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. And
- * where nobody is left who was in an epoch, nor a launcher who heard of one, a new job begins. */
+/* What only the journal knew is forgotten with it: a verdict that no later epoch was agreed upon. */
 void sim_witness_forgotten(sim_world *world)
 {
-    sim_witness *witness = &world->witness;
-    bool anybody = false;
     for (int i = 0; i < world->living_count; i++) {
         sim_process *process = world->living[i];
-        anybody = anybody || process->epoch > 0 || atomic_load(&process->protocol.epoch) > 0;
-        process->fenced = process->fenced && process->fenced_epoch < witness->last_epoch;
+        process->fenced = process->fenced && process->fenced_epoch < world->witness.last_epoch;
     }
-    for (int i = 0; i < world->launcher_count; i++) {
-        anybody = anybody || (world->launchers[i].alive && world->launchers[i].control.epoch > 0);
-    }
-    world->journal_lost = world->journal_lost || witness->epoch_count > 0;
-    if (!anybody) {
-        witness->epoch_count = 0;
-        witness->last_epoch = 0;
-        witness->has_commit = false;
+    world->journal_lost = world->journal_lost || world->witness.epoch_count > 0;
+}
+
+/* What follows a note is done: people may read of a verdict that its coordinator did not live to give. */
+void sim_witness_given(sim_world *world, bool given)
+{
+    for (int i = 0; i < world->process_count; i++) {
+        sim_process *process = world->processes[i];
+        process->fenced = process->fenced || (process->verdict_noted && given);
+        process->verdict_noted = false;
     }
 }
 
@@ -248,10 +311,19 @@ void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, cons
         witness->verdicts++;
         for (int i = 0; i < world->process_count; i++) {
             sim_process *process = world->processes[i];
-            bool meant = (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
+            /* Two processes may have the same numbers: only the words say which one is meant. */
+            char name[32];
+            snprintf(name, sizeof name, "process %d)", process->process_id);
+            bool meant = strstr(note->text, name) != NULL &&
+                         (int32_t)atomic_load(&process->protocol.slot) == note->slot &&
                          (uint32_t)atomic_load(&process->protocol.incarnation) == note->incarnation;
+            if (meant && process->alive && !process->hurt && !world->harsh && world->journaled &&
+                process->state != SIM_RANK_LEAVING && note->evidence != MUSTER_EVIDENCE_LEFT) {
+                sim_fail(world, "%s lives, and nobody hurt it, and it got a verdict: %s",
+                         process->client.name, note->text);
+            }
             if (meant && note->evidence != MUSTER_EVIDENCE_LEFT) {
-                process->fenced = true;
+                process->verdict_noted = true;
                 process->fenced_epoch = note->epoch;
                 if (note->evidence == MUSTER_EVIDENCE_EXITED &&
                     witness_left(coordinator, process)) {
@@ -274,6 +346,17 @@ void sim_witness_called(sim_world *world, const sim_process *process)
     if (process->deadline_ns == SIM_NEVER) {
         return;
     }
+    bool forms = process->epoch > 0 && (process->state == SIM_RANK_AWAIT_AGREED ||
+                                        process->state == SIM_RANK_CONNECTING ||
+                                        process->state == SIM_RANK_AWAIT_ESTABLISHED);
+    /* A job that is given up says so; a call that waits to its end was forgotten. */
+    if (forms && process->outcome == MUSTER_ERR_TIMEOUT &&
+        muster_protocol_standing(&process->protocol) == MUSTER_OK &&
+        world->healed_ns < process->call_began_ns) {
+        sim_fail(world, "faults had stopped, and %s (slot %d) still waited in vain: %s",
+                 process->client.name, (int)atomic_load(&process->protocol.slot),
+                 sim_rank_state_text(process));
+    }
     int64_t over_ns = world->now_ns - process->deadline_ns - process->slept_ns;
     if (over_ns > WITNESS_CALL_SLACK_NS) {
         sim_fail(world, "a call of %s ended %lld ms after its deadline (%s)", process->client.name,
@@ -283,17 +366,24 @@ void sim_witness_called(sim_world *world, const sim_process *process)
 
 /* ---- the whole ---- */
 
-/* No two ranks work in one epoch in one slot; nobody works who was not agreed on. */
+/* Not of a job that everybody forgot while this process was stopped. */
+static bool witness_remembered(sim_world *world, const sim_process *process)
+{
+    return witness_find_said(world, process->epoch, process->members_hash) != NULL;
+}
+
+/* No two ranks work in one epoch in one slot. */
 void sim_witness_look(sim_world *world)
 {
     for (int i = 0; i < world->living_count; i++) {
         const sim_process *one = world->living[i];
-        if (one->epoch == 0 || one->own_rank < 0) {
+        if (one->epoch == 0 || one->own_rank < 0 || !witness_remembered(world, one)) {
             continue;
         }
         for (int k = i + 1; k < world->living_count; k++) {
             const sim_process *other = world->living[k];
             if (other->epoch == one->epoch && other->own_rank >= 0 &&
+                witness_remembered(world, other) &&
                 one->members[one->own_rank].slot == other->members[other->own_rank].slot) {
                 sim_fail(world, "%s and %s both are slot %d of epoch %llu", one->client.name,
                          other->client.name, one->members[one->own_rank].slot,

@@ -118,6 +118,7 @@ static void world_make(sim_world *world)
         world->last_step_known ? (uint64_t)sim_chance_between(chance, 2, 15) : UINT64_MAX;
     world->network.delay_ns = sim_chance_between(chance, 1, 8) * SIM_MS;
     world->form_ns = SIM_NEVER;
+    world->healed_ns = SIM_NEVER;
     for (int i = 0; i < SIM_SLOTS_MAX; i++) {
         world->pod_ns[i] = SIM_NEVER;
     }
@@ -148,7 +149,7 @@ static void world_clean_up(sim_world *world)
 
 /* ---- faults have stopped ---- */
 
-static bool world_ended(const sim_world *world)
+bool sim_world_ended(const sim_world *world)
 {
     const sim_coordinator *coordinator = &world->coordinators[world->network.service];
     bool finished = false;
@@ -201,17 +202,24 @@ static void world_heal(sim_world *world)
         process->odd_call = false;
         last_step = process->step > last_step ? process->step : last_step;
     }
+    world->ambush = SIM_RANK_STARTING;
     if (!world->last_step_known) {
         world->final_step = last_step + 2;
         world->last_step_known = true;
     }
     world->form_ns = world->now_ns + world_form_bound(world);
     world->quiet_ns = SIM_NEVER;
+    world->healed_ns = world->now_ns;
 }
 
 /* Who is left over at the end of the time that the job had. */
 static void world_not_formed(sim_world *world)
 {
+    const muster_core *core = world->coordinators[world->network.service].core;
+    muster_status status = MUSTER_OK;
+    if (core && muster_core_ended(core, &status) && status == MUSTER_ERR_FENCED) {
+        return; /* it heard of a higher term, and is silent by rule: its clock went back */
+    }
     for (int i = 0; i < world->living_count; i++) {
         const sim_process *process = world->living[i];
         if (process->stopped) {
@@ -239,7 +247,7 @@ static void world_pods(sim_world *world)
             continue;
         }
         world->pod_ns[slot] = SIM_NEVER;
-        if (!world_ended(world)) {
+        if (!sim_world_ended(world)) {
             sim_rank_start(world, (int)(slot % world->host_count), -1, slot, UINT32_MAX);
         }
     }
@@ -299,10 +307,10 @@ static void world_turn(sim_world *world)
 
 static bool world_over(const sim_world *world)
 {
-    if (world->outcome.failed) {
+    if (world->outcome.failed || world->next_job) {
         return true;
     }
-    if (world->quiet_ns != SIM_NEVER && !world_ended(world)) {
+    if (world->quiet_ns != SIM_NEVER && !sim_world_ended(world)) {
         return false;
     }
     for (int i = 0; i < world->living_count; i++) {
@@ -310,7 +318,7 @@ static bool world_over(const sim_world *world)
             return false;
         }
     }
-    if (!world_ended(world)) {
+    if (!sim_world_ended(world)) {
         for (int i = 0; i < world->launcher_count; i++) {
             if (world->launchers[i].alive) {
                 return false;

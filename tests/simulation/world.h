@@ -124,6 +124,7 @@ typedef struct sim_coordinator {
     uint32_t start; /* counts */
     uint64_t term;
     bool term_taken;
+    bool told; /* in this start: by somebody who knows of an epoch, or by its journal */
     muster_core *core;
     bool ended;
     int64_t next_ns;
@@ -204,6 +205,7 @@ typedef struct sim_process {
     muster_protocol protocol;
     muster_step_store *store;
     int64_t agent_due_ns;
+    bool connected_once;
 
     /* Its launcher's view. */
     int32_t wait_status;
@@ -234,7 +236,7 @@ typedef struct sim_process {
     muster_status outcome; /* of the process's last call */
     bool finished;         /* left after the last step */
     int leave_coordinator; /* to which its last LEAVE was sent, over a connection that stood */
-    uint32_t leave_start;
+    uint64_t leave_connection;
     int64_t hang_ns; /* fault: computes for so long */
     bool odd_call;   /* fault: enters a call that nobody else does */
     int exit_code;
@@ -254,6 +256,8 @@ typedef struct sim_process {
     muster_holding quiet_holdings[4];
     int32_t quiet_holding_count;
     uint64_t quiet_epoch;
+    bool hurt; /* it was stopped, hung, or cut off */
+    bool verdict_noted;
     bool fenced;
     uint64_t fenced_epoch;
 } sim_process;
@@ -319,6 +323,9 @@ typedef struct sim_fault {
 
 void sim_faults_plan(sim_world *world);
 void sim_faults_turn(sim_world *world);
+/* The end of a job is short, and has faults of its own. */
+void sim_faults_leaving(sim_world *world);
+void sim_faults_ambush(sim_world *world, sim_process *process);
 int64_t sim_faults_due(const sim_world *world);
 
 /* ---- witness ---- */
@@ -329,6 +336,9 @@ typedef struct sim_epoch {
     int32_t member_count;
     muster_member members[SIM_SLOTS_MAX];
     uint64_t members_hash;
+    muster_restore restore;
+    uint64_t held_epoch, held_step; /* the newest step whose states all survived */
+    bool heard;                     /* by a rank */
 } sim_epoch;
 
 typedef struct sim_witness {
@@ -346,9 +356,12 @@ typedef struct sim_witness {
 
 uint64_t sim_witness_hash(const muster_member *members, int32_t member_count);
 /* A coordinator says AGREED. */
-void sim_witness_agreed(sim_world *world, const muster_message *agreed);
+void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                        const muster_message *agreed);
 void sim_witness_note(sim_world *world, const sim_coordinator *coordinator,
                       const muster_note *note);
+/* An action that is no note was done, or its coordinator died instead. */
+void sim_witness_given(sim_world *world, bool given);
 /* A coordinator came back without a journal. */
 void sim_witness_forgotten(sim_world *world);
 /* A rank begins to work in an epoch. */
@@ -387,8 +400,13 @@ struct sim_world {
     uint64_t final_step; /* ranks leave after it */
     bool last_step_known;
     int64_t quiet_ns;  /* faults have stopped */
+    int64_t healed_ns; /* when they had */
     int64_t form_ns;   /* by then the job must have ended, well or by a rule */
     bool journal_lost; /* at any time */
+    bool harsh;        /* something else than ranks and coordinators was hurt */
+    bool left_faulted;
+    sim_rank_state ambush; /* STARTING: none */
+    bool next_job;         /* the job has ended, and somebody began another one */
 
     sim_network network;
     sim_coordinator coordinators[SIM_COORDINATORS_MAX];
@@ -408,6 +426,8 @@ struct sim_world {
 
 void sim_world_run(uint64_t seed, bool verbose, sim_outcome *outcome);
 
+/* Somebody left after the last step, or the job was given up. */
+bool sim_world_ended(const sim_world *world);
 /* The first failure counts. */
 void sim_fail(sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_log(const sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));

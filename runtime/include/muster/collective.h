@@ -10,7 +10,8 @@
  *   are valid), or on a refusal, or when the communicator's timeout has passed, or when the epoch is
  *   revoked. A _start call returns at once; its buffers are Muster's until the request is complete;
  *   descriptors and lengths are copied and may go. *request is the caller's (muster_request_free).
- * - MUSTER_OK means "my part is complete": only a committed step is common knowledge.
+ * - MUSTER_OK means "my part is complete": only a committed step is common knowledge. A blocking call over
+ *   device tensors returns when its part is enqueued on the communicator's stream (device.h).
  * - After MUSTER_ERR_RANK_LOST, and after a MUSTER_ERR_TIMEOUT or MUSTER_ERR_COMM_FAILED of a blocking
  *   call, the buffers of the call stay Muster's, contents undefined, until muster_comm_rebuild returns:
  *   another rank may still be copying into them.
@@ -20,11 +21,13 @@
  * MUSTER_ERR_MEMORY_KIND, MUSTER_ERR_DIMENSIONS, MUSTER_ERR_OVERFLOW, MUSTER_ERR_OVERLAP,
  * MUSTER_ERR_DTYPE, MUSTER_ERR_FEATURE_DIMENSIONS, MUSTER_ERR_ROOT, MUSTER_ERR_CALL,
  * MUSTER_ERR_SEQUENCE, MUSTER_ERR_PHASE, MUSTER_ERR_TAG, MUSTER_ERR_EPOCH, MUSTER_ERR_FOREIGN,
- * MUSTER_ERR_NO_MEMORY. Those with lengths also: MUSTER_ERR_LENGTHS_COUNT,
+ * MUSTER_ERR_NO_MEMORY; with a device plane MUSTER_ERR_WRONG_DEVICE, MUSTER_ERR_STREAM,
+ * MUSTER_ERR_BORROWED, MUSTER_ERR_DEVICE_CALL (while checking). Those with lengths also: MUSTER_ERR_LENGTHS_COUNT,
  * MUSTER_ERR_NEGATIVE_LENGTH, MUSTER_ERR_LENGTHS, MUSTER_ERR_OWN_ROWS, MUSTER_ERR_CAPACITY,
  * MUSTER_ERR_MISSING_CHUNK, MUSTER_ERR_CHUNK_SHAPE.
  * Operating errors: MUSTER_ERR_TIMEOUT, MUSTER_ERR_RANK_LOST, MUSTER_ERR_COMM_FAILED,
- * MUSTER_ERR_CALLS_DIFFER, MUSTER_ERR_SYSTEM, MUSTER_ERR_FORKED. */
+ * MUSTER_ERR_CALLS_DIFFER, MUSTER_ERR_SYSTEM, MUSTER_ERR_FORKED; with a device plane
+ * MUSTER_ERR_DEVICE_CALL (on the rank whose native call failed), MUSTER_ERR_DEVICE_STUCK. */
 #ifndef MUSTER_COLLECTIVE_H
 #define MUSTER_COLLECTIVE_H
 

@@ -19,7 +19,8 @@ MUSTER_API int64_t muster_param_shard_elements(int64_t element_count, int32_t co
  * *param is the caller's (muster_param_free). After a rebuild that changed the size of the
  * communicator the parameter is stale: free it and make it anew over the new shards.
  * MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT; MUSTER_ERR_NULL_BUFFER; MUSTER_ERR_MISALIGNED;
- * MUSTER_ERR_DTYPE; MUSTER_ERR_OVERFLOW; MUSTER_ERR_NO_MEMORY; MUSTER_ERR_FORKED. */
+ * MUSTER_ERR_DTYPE; MUSTER_ERR_OVERFLOW; MUSTER_ERR_MEMORY_KIND (device memory); MUSTER_ERR_NO_MEMORY;
+ * MUSTER_ERR_FORKED. */
 MUSTER_API muster_status muster_param_create(muster_comm *comm, muster_dtype dtype,
                                              int64_t element_count, void *shard,
                                              muster_param **param, muster_error *error);

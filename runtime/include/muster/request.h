@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests: calls in flight. Progressed by test and wait (and by the job's progress thread where it
  * was asked for). Requests of one communicator complete in the order in which they were started, so
- * testing a later one progresses the earlier ones too. */
+ * testing a later one progresses the earlier ones too. With a device plane that holds within each kind of
+ * memory: a batch of device tensors leaves the queue once it is enqueued on its stream, and a host
+ * request that was started after it may be complete before it. While a communicator is lent
+ * (muster_comm_borrow_nccl), testing and waiting return MUSTER_ERR_BORROWED. */
 #ifndef MUSTER_REQUEST_H
 #define MUSTER_REQUEST_H
 
@@ -16,7 +19,8 @@ MUSTER_BEGIN_DECLS
  * request's communicator; waits for no peer, but copies what can be copied now (a large tensor takes
  * its time), and maps a root's runtime-allocated memory when it meets it first (at most 100 ms). When
  * *done is true the request's own status is returned (any of the status codes of the call that started
- * it) and error is filled; when false, MUSTER_OK. MUSTER_ERR_INVALID_ARGUMENT for NULL. */
+ * it) and error is filled; when false, MUSTER_OK. MUSTER_ERR_INVALID_ARGUMENT for NULL. Where ranks were lost
+ * while a device batch was in the air, it returns once the device plane has let go, bounded (device.h). */
 MUSTER_API muster_status muster_request_test(muster_request *request, bool *done,
                                              muster_error *error);
 

@@ -25,10 +25,13 @@ typedef struct muster_state_part {
  * first one after a rebuild may repeat the restored step, which mirrors it anew under the new
  * membership: do that, so that a second loss finds a mirror). parts: part_count pieces, put one after
  * another into this slot's state; sizes may differ between slots and steps. Collective over world.
- * All requests of the job must be complete. Blocks like a collective.
+ * All requests of the job must be complete; what is enqueued on devices is waited for, for at most half
+ * of world's timeout, before this rank says that it is through (then MUSTER_ERR_TIMEOUT, on every rank).
+ * Blocks like a collective.
  * MUSTER_OK: the state of this rank and its mirror are complete, and so are everyone's.
  * MUSTER_ERR_RANK_LOST: in doubt; the rebuild answers it. The same on every rank: MUSTER_ERR_STEP,
  * MUSTER_ERR_IN_FLIGHT, MUSTER_ERR_INVALID_ARGUMENT (not world, NULL part), MUSTER_ERR_NO_MEMORY,
+ * MUSTER_ERR_MEMORY_KIND (a part in device memory: copy it to the host first),
  * MUSTER_ERR_CALL, MUSTER_ERR_SEQUENCE, MUSTER_ERR_PHASE, MUSTER_ERR_TAG. Operating errors as
  * <muster/collective.h>. */
 MUSTER_API muster_status muster_step_commit(muster_comm *world, uint64_t step,

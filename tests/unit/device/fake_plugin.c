@@ -110,11 +110,35 @@ static void register_memory(const void *data, size_t bytes, int32_t device)
     pthread_mutex_unlock(&ranges_lock);
 }
 
+/* Pieces of one device grow together; those of another, an older buffer in the same place of a stack, go. */
+static void claim_memory(const void *data, size_t bytes, int32_t device)
+{
+    uintptr_t begin = (uintptr_t)data;
+    uintptr_t end = begin + bytes;
+    pthread_mutex_lock(&ranges_lock);
+    for (size_t i = 0; i < range_count;) {
+        bool same = ranges[i].device == device;
+        if (ranges[i].end + same <= begin || ranges[i].begin >= end + same) {
+            i++;
+            continue;
+        }
+        if (same) {
+            begin = ranges[i].begin < begin ? ranges[i].begin : begin;
+            end = ranges[i].end > end ? ranges[i].end : end;
+        }
+        ranges[i] = ranges[--range_count];
+    }
+    if (range_count == RANGES_MAX)
+        abort();
+    ranges[range_count].begin = begin;
+    ranges[range_count].end = end;
+    ranges[range_count++].device = device;
+    pthread_mutex_unlock(&ranges_lock);
+}
+
 static muster_status fake_check_memory(muster_device *device, const void *data, size_t bytes,
                                        muster_error *error)
 {
-    if (atomic_load(&fake_all_controls.all_memory))
-        return MUSTER_OK;
     uintptr_t begin = (uintptr_t)data;
     int32_t found = -1;
     pthread_mutex_lock(&ranges_lock);
@@ -339,12 +363,12 @@ static muster_status fake_make_id(muster_device *device, muster_device_id *id, m
         ordered(atomic_load(&fake_all_controls.make_id_status[device->index]), "make_id", error);
     if (status != MUSTER_OK)
         return status;
+    /* A name that nobody else has; the file is made by whoever comes first, and an id that is never used
+     * leaves nothing behind. */
+    static atomic_int counter;
     memset(id, 0, sizeof(*id));
-    snprintf((char *)id->data, sizeof(id->data), "/dev/shm/muster-fake-XXXXXX");
-    int fd = mkostemp((char *)id->data, O_CLOEXEC);
-    if (fd < 0)
-        return muster_error_set_errno(error, errno, "making an id of the fake device");
-    close(fd);
+    snprintf((char *)id->data, sizeof(id->data), "/dev/shm/muster-fake-%d-%d-%lld", (int)getpid(),
+             atomic_fetch_add(&counter, 1), (long long)now_ns());
     atomic_fetch_add(&fake_all_controls.ids_made, 1);
     return MUSTER_OK;
 }
@@ -443,8 +467,6 @@ static muster_status fake_connect(muster_device *device,
         ordered(atomic_load(&fake_all_controls.connect_status[device->index]), "connect", error);
     if (status != MUSTER_OK)
         return status;
-    for (int32_t i = 1; i < options->id_count; i++)
-        unlink((const char *)options->ids[i].data);
     status = comm_make(device, (const char *)options->ids[0].data, options, comm, error);
     if (status == MUSTER_OK)
         atomic_fetch_add(&fake_all_controls.connects, 1);
@@ -654,6 +676,7 @@ const fake_device_api *muster_fake_device_api(void)
     static const fake_device_api api = {
         .controls = &fake_all_controls,
         .register_memory = register_memory,
+        .claim_memory = claim_memory,
         .stream_create = api_stream_create,
         .stream_set_capturing = api_stream_set_capturing,
         .stream_destroy = api_stream_destroy,

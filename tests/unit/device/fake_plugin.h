@@ -35,7 +35,6 @@ typedef struct fake_controls {
     atomic_bool hold_batches[FAKE_DEVICES_MAX]; /* none runs while this is set */
     atomic_bool cannot_shrink[FAKE_DEVICES_MAX];
     atomic_bool two_ids;      /* communicators of more than two ranks take two */
-    atomic_bool all_memory;   /* every address is memory of the device that asks */
     _Atomic int32_t connects; /* counts, over all devices of this process */
     _Atomic int32_t shrinks;
     _Atomic int32_t aborted_comms;
@@ -49,6 +48,8 @@ typedef struct fake_device_api {
     fake_controls *controls;
     /* [data, data + bytes) is memory of device from now on (until unregistered: bytes 0 forgets data). */
     void (*register_memory)(const void *data, size_t bytes, int32_t device);
+    /* The same for memory that may have been claimed before, in other pieces or for another device. */
+    void (*claim_memory)(const void *data, size_t bytes, int32_t device);
     void *(*stream_create)(int32_t device);
     void (*stream_set_capturing)(void *stream, bool capturing);
     void (*stream_destroy)(void *stream);

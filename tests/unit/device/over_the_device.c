@@ -8,6 +8,13 @@
 #include "comm/batch_builder.h"
 #include "unit/device/fake_plugin.h"
 
+/* Set by what runs a program with real NCCL on the emulated device: shm or net. */
+#define EMULATED_OVER "MUSTER_EMULATED_OVER"
+
+#define PATIENT_SILENCE_NS INT64_C(6000000000)
+
+enum { RANKS_MOST = 64 };
+
 /* Ranks are threads: the device of the one that is running. */
 static _Thread_local int32_t own_device;
 
@@ -24,12 +31,46 @@ static void adapt(muster_job_options *join, void *argument)
     snprintf(join->nccl_library, sizeof(join->nccl_library), "%s", nccl != NULL ? nccl : "");
     snprintf(join->cuda_library, sizeof(join->cuda_library), "%s", cuda != NULL ? cuda : "");
     own_device = join->device = join->slot;
+    const char *over = getenv(EMULATED_OVER);
+    if (over == NULL || strcmp(over, "net") != 0)
+        return;
+    /* Each process a host of its own to NCCL, which reads this when it is loaded. */
+    char host[32];
+    snprintf(host, sizeof(host), "host-%d", (int)getpid());
+    setenv("NCCL_HOSTID", host, 1);
 }
 
 void over_the_device_options_init(harness_options *options, int32_t slot_count)
 {
     harness_options_init(options, slot_count);
     options->adapt = adapt;
+}
+
+void over_the_device_run_processes(const harness_options *options, harness_body body,
+                                   void *argument,
+                                   void (*meanwhile)(const pid_t *pids, void *argument),
+                                   int *exit_statuses)
+{
+    harness_options patient = *options;
+    muster_deadlines *deadlines = &patient.policy.deadlines;
+    if (getenv(EMULATED_OVER) != NULL && deadlines->silence_ns < PATIENT_SILENCE_NS) {
+        deadlines->suspect_ns = PATIENT_SILENCE_NS / 4;
+        deadlines->silence_ns = PATIENT_SILENCE_NS;
+    }
+    harness_run_processes(&patient, body, argument, meanwhile, exit_statuses);
+}
+
+void over_the_device_run(const harness_options *options, harness_body body, void *argument)
+{
+    if (getenv(EMULATED_OVER) == NULL) {
+        harness_run_threads(options, body, argument);
+        return;
+    }
+    int statuses[RANKS_MOST];
+    CHECK(options->slot_count <= RANKS_MOST);
+    over_the_device_run_processes(options, body, argument, NULL, statuses);
+    for (int32_t slot = 0; slot < options->slot_count; slot++)
+        CHECK(statuses[slot] == 0);
 }
 
 /* The symbol of a library that is loaded already; NULL where it is not. */
@@ -46,12 +87,13 @@ static void *symbol_of(const char *library, const char *name)
 static void claim(void *data, size_t bytes)
 {
     void *fake = symbol_of(FAKE_PLUGIN, FAKE_DEVICE_API_SYMBOL);
-    void *emulated = symbol_of(getenv("MUSTER_CUDA_LIBRARY"), "emulated_device_claim");
+    void *emulated = symbol_of(getenv(EMULATED_OVER) != NULL ? "libcudart.so.13" : NULL,
+                               "emulated_device_claim");
     CHECK(fake != NULL || emulated != NULL);
     if (fake != NULL) {
         api_function api;
         memcpy(&api, &fake, sizeof(api));
-        atomic_store(&api()->controls->all_memory, true);
+        api()->claim_memory(data, bytes, own_device);
     } else {
         claim_function take;
         memcpy(&take, &emulated, sizeof(take));

@@ -8,6 +8,13 @@
 #include "unit/harness/harness.h"
 
 void over_the_device_options_init(harness_options *options, int32_t slot_count);
+/* Ranks as threads; with real NCCL as processes, which is how it is used. */
+void over_the_device_run(const harness_options *options, harness_body body, void *argument);
+/* As processes; with real NCCL, whose emulation takes whole cores, silence counts later. */
+void over_the_device_run_processes(const harness_options *options, harness_body body,
+                                   void *argument,
+                                   void (*meanwhile)(const pid_t *pids, void *argument),
+                                   int *exit_statuses);
 muster_tensor over_the_device_tensor(void *data, muster_dtype dtype, int64_t rows,
                                      int64_t features);
 muster_status over_the_device_gatherv(muster_comm *comm, const muster_tensor *rows,
@@ -25,6 +32,8 @@ muster_status over_the_device_batch_run(muster_batch *batch, muster_error *error
 
 #ifndef MUSTER_TESTS_OVER_THE_DEVICE_ITSELF
 #define harness_options_init over_the_device_options_init
+#define harness_run_threads over_the_device_run
+#define harness_run_processes over_the_device_run_processes
 #define muster_tensor_host over_the_device_tensor
 #define muster_gatherv over_the_device_gatherv
 #define muster_scatterv over_the_device_scatterv

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <dlfcn.h>
 
 #include "public_api.h"
 
@@ -134,6 +135,25 @@ static void test_unknown_kernel_breaks_its_device(void **state)
     assert_int_equal(cudaGetFuncBySymbol(&function, &stub), CUDA_INVALID_DEVICE_FUNCTION);
 }
 
+/* Kernels of a library that is an NCCL of another version: nothing of its structures would be right. */
+static void test_other_version_of_nccl_is_refused(void **state)
+{
+    (void)state;
+    void *library = dlopen(OTHER_NCCL, RTLD_NOW);
+    assert_non_null(library);
+    cuda_function function;
+    assert_int_equal(cudaGetFuncBySymbol(&function, dlsym(library, "other_kernel")), CUDA_SUCCESS);
+    launch_function launch = find_launch();
+    char arguments[4096] = {0};
+    size_t bytes = sizeof arguments;
+    void *extra[] = {CUDA_LAUNCH_BUFFER_POINTER, arguments, CUDA_LAUNCH_BUFFER_BYTES, &bytes,
+                     CUDA_LAUNCH_END};
+    assert_int_equal(launch(function, 1, 1, 1, 32, 1, 1, 0, NULL, NULL, extra), CUDA_NOT_SUPPORTED);
+    assert_int_equal(cudaGetLastError(), CUDA_NOT_SUPPORTED);
+    assert_int_equal(cudaDeviceSynchronize(), CUDA_SUCCESS);
+    dlclose(library);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +161,7 @@ int main(void)
         cmocka_unit_test(test_no_device_and_an_old_driver),
         cmocka_unit_test(test_error_texts),
         cmocka_unit_test(test_entry_point_that_is_missing),
+        cmocka_unit_test(test_other_version_of_nccl_is_refused),
         cmocka_unit_test(test_unknown_kernel_breaks_its_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

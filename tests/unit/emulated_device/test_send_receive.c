@@ -27,17 +27,19 @@ static void buffers_init(buffers *all, fake_group *group, size_t bytes, bool rag
     for (int from = 0; from < group->rank_count; from++) {
         for (int to = 0; to < group->rank_count; to++) {
             size_t own = ragged ? fake_random_below(group, bytes + 1) : bytes;
+            uint8_t *sent = malloc(own + 1);
+            uint8_t *received = malloc(own + GUARD_BYTES);
 
-            all->bytes[from][to] = own;
-            all->sent[from][to] = malloc(own + 1);
-            all->received[from][to] = malloc(own + GUARD_BYTES);
-            if (all->sent[from][to] == NULL || all->received[from][to] == NULL) {
+            if (sent == NULL || received == NULL) {
                 fail_msg("no memory for %zu bytes", own);
-                return;
+                abort();
             }
-            memset(all->received[from][to], GUARD, own + GUARD_BYTES);
+            all->bytes[from][to] = own;
+            all->sent[from][to] = sent;
+            all->received[from][to] = received;
+            memset(received, GUARD, own + GUARD_BYTES);
             for (size_t at = 0; at < own; at++)
-                all->sent[from][to][at] = (uint8_t)fake_random(group);
+                sent[at] = (uint8_t)fake_random(group);
         }
     }
 }
@@ -47,12 +49,18 @@ static void buffers_check(buffers *all, const fake_group *group)
     for (int from = 0; from < group->rank_count; from++) {
         for (int to = 0; to < group->rank_count; to++) {
             size_t own = all->bytes[from][to];
+            uint8_t *sent = all->sent[from][to];
+            uint8_t *received = all->received[from][to];
 
-            assert_memory_equal(all->sent[from][to], all->received[from][to], own);
+            if (sent == NULL || received == NULL) {
+                fail_msg("no buffers from %d to %d", from, to);
+                abort();
+            }
+            assert_memory_equal(sent, received, own);
             for (size_t at = own; at < own + GUARD_BYTES; at++)
-                assert_int_equal(all->received[from][to][at], GUARD);
-            free(all->sent[from][to]);
-            free(all->received[from][to]);
+                assert_int_equal(received[at], GUARD);
+            free(sent);
+            free(received);
         }
     }
 }
