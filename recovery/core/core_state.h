@@ -17,6 +17,7 @@
  *   launchers.c    who can start a process, kill it and prove it gone
  *   ending.c       leaving, giving up
  *   save.c         what survives the coordinator
+ *   view.c         what people are shown
  */
 #ifndef MUSTER_RECOVERY_CORE_STATE_H
 #define MUSTER_RECOVERY_CORE_STATE_H
@@ -57,6 +58,7 @@ typedef struct muster_core_process {
 
     muster_activity activity; /* of its last heartbeat */
     int64_t activity_ns;      /* when that came; 0: none came */
+    uint64_t said_epoch;      /* as that said */
     int64_t wait_seen_ns;     /* since when its heartbeats show this one wait */
 
     bool left; /* said LEAVE */

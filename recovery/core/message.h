@@ -16,6 +16,7 @@
 #define MUSTER_BLOB_BYTES 128
 #define MUSTER_NOTE_TEXT_BYTES 200
 #define MUSTER_SLOT_NONE (-1)
+#define MUSTER_COMMUNICATOR_WORLD UINT64_C(1) /* of all ranks; the others have hashes */
 #define MUSTER_SLOT_SPARE_WIRE (-2)
 
 /* Evidence that a rank is lost; also the reason of a verdict. X(name, value, text). */
