@@ -292,6 +292,14 @@ static muster_status agent_wait_failed(const muster_agent *agent, const char *wh
     if (!agent->protocol.contact || agent->protocol.join_pending) {
         return agent_no_coordinator(agent, " any more", error);
     }
+    const char *awaited = agent->protocol.awaited;
+    if (awaited[0] != '\0') {
+        return muster_error_set(error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_EPOCH, (int64_t)epoch,
+                                (int64_t)atomic_load(&agent->protocol.epoch),
+                                "the deadline passed before %s: the job waits for %.120s; see that "
+                                "all are started and live",
+                                what, awaited);
+    }
     return muster_error_set(error, MUSTER_ERR_TIMEOUT, MUSTER_FIELD_EPOCH, (int64_t)epoch,
                             (int64_t)atomic_load(&agent->protocol.epoch),
                             "the deadline passed before %s; the coordinator at %.80s is there, so "

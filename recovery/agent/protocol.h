@@ -60,6 +60,7 @@ typedef struct muster_protocol {
     char standing_text[MUSTER_NOTE_TEXT_BYTES];
     muster_message agreed; /* the newest; its type is 0 where there is none */
     uint64_t established_epoch;
+    char awaited[MUSTER_NOTE_TEXT_BYTES]; /* for whom the job waits, as last heard; may be empty */
 } muster_protocol;
 
 void muster_protocol_init(muster_protocol *protocol, const muster_protocol_identity *identity);

@@ -186,6 +186,7 @@ static bool hear_agreed(muster_protocol *protocol, muster_message *message)
                             message->u.agreed.death_count);
         protocol_raise_revoked(protocol, message->epoch - 1);
     }
+    protocol->awaited[0] = '\0';
     muster_outbox_agreed(&protocol->outbox, message->epoch);
     muster_message_clean_up(&protocol->agreed);
     protocol->agreed = *message;
@@ -200,6 +201,7 @@ static bool hear_established(muster_protocol *protocol, const muster_message *me
         return false;
     }
     protocol->established_epoch = message->epoch;
+    protocol->awaited[0] = '\0';
     if (atomic_load(&protocol->revoked_epoch) < message->epoch &&
         muster_protocol_standing(protocol) == MUSTER_OK) {
         protocol->revoke_shown = false;
@@ -259,6 +261,9 @@ static bool protocol_dispatch(muster_protocol *protocol, muster_message *message
         return message->epoch == atomic_load(&protocol->epoch) &&
                protocol_stand_down(protocol, MUSTER_ERR_CALLS_DIFFER,
                                    "every rank waits, but in different calls");
+    case MUSTER_MESSAGE_NOTE:
+        memcpy(protocol->awaited, message->u.note.text, sizeof protocol->awaited);
+        return false;
     case MUSTER_MESSAGE_PING:
         hear_ping(protocol, message, now_ns, heard);
         return false;

@@ -2,6 +2,8 @@
 /* What a rank has to say, and when again. */
 #include "agent/protocol.h"
 
+#include <stdlib.h>
+
 #include "base/assert.h"
 
 #include <muster/version.h>
@@ -32,6 +34,19 @@ static bool protocol_send(muster_protocol *protocol, muster_protocol_turn *turn,
     return status == MUSTER_OK;
 }
 
+/* A coordinator without its journal must not take in again whom the last one declared dead. Memory that
+ * runs out loses the names; the silence of the dead tells in the end. */
+static void protocol_tell_deaths(const muster_protocol *protocol, muster_message *join)
+{
+    int32_t count = muster_deaths_list(&protocol->deaths, join->epoch, NULL, 0);
+    muster_death *deaths = count > 0 ? calloc((size_t)count, sizeof *deaths) : NULL;
+    if (deaths) {
+        join->u.join.death_count = count;
+        join->u.join.deaths = deaths;
+        (void)muster_deaths_list(&protocol->deaths, join->epoch, deaths, count);
+    }
+}
+
 static void protocol_say_join(muster_protocol *protocol, muster_protocol_turn *turn)
 {
     if (!protocol->join_pending) {
@@ -52,7 +67,10 @@ static void protocol_say_join(muster_protocol *protocol, muster_protocol_turn *t
             join.u.join.restore = protocol->agreed.u.agreed.restore;
             join.u.join.restore_slots = protocol->agreed.u.agreed.restore_slots; /* likewise */
         }
-        if (!protocol_send(protocol, turn, &join)) {
+        protocol_tell_deaths(protocol, &join);
+        bool sent = protocol_send(protocol, turn, &join);
+        free(join.u.join.deaths);
+        if (!sent) {
             return;
         }
         protocol->join_due_ns = turn->now_ns + PROTOCOL_JOIN_AGAIN_NS;

@@ -51,6 +51,7 @@ void muster_core_free(muster_core *core)
     free(core->launchers);
     free(core->adoption.members);
     free(core->adoption.restore_slots);
+    free(core->adoption.deaths);
     free(core);
 }
 
@@ -128,6 +129,7 @@ static void core_heartbeat(muster_core *core, muster_core_slot *slot, const must
         core->now_ns - process->told_ns >= core->policy.deadlines.silence_ns) {
         muster_core_members_tell(core, slot);
     }
+    muster_core_awaited_tell(core, slot);
 }
 
 static void core_rank_message(muster_core *core, muster_core_slot *slot,
@@ -137,6 +139,14 @@ static void core_rank_message(muster_core *core, muster_core_slot *slot,
         if (message->type == MUSTER_MESSAGE_LEAVE) {
             muster_core_ending_leave(core, connection, slot);
         }
+        return;
+    }
+    if (slot->process.connection != connection) {
+        /* The numbers do not say which process it is: two may have the same. Its JOIN does, and what it
+         * has to say it says again after that. */
+        muster_message *rejoin = muster_core_send(core, connection, MUSTER_MESSAGE_REJOIN);
+        rejoin->slot = slot->slot;
+        rejoin->incarnation = slot->process.incarnation;
         return;
     }
     bool was_away = muster_core_detector_hear(core, slot, connection);

@@ -80,5 +80,7 @@ const muster_policy *muster_core_policy(const muster_core *core);
 bool muster_core_ended(const muster_core *core, muster_status *status);
 /* "forming", "running", "revoked", "connecting", "ended" */
 const char *muster_core_state_text(const muster_core *core);
+/* For whom it waits: "slot 2, 3 to join". False, and an empty text, where it waits for nobody. */
+bool muster_core_awaited(const muster_core *core, char *text, size_t text_bytes);
 
 #endif

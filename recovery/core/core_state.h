@@ -13,6 +13,7 @@
  *   verdict.c      fencing, revoking
  *   rebuild.c      quiet, gone, agreed, connected
  *   replacement.c  who fills a lost slot
+ *   awaited.c      for whom the job waits
  *   restore_point.c  which step a rebuild goes on from
  *   launchers.c    who can start a process, kill it and prove it gone
  *   ending.c       leaving, giving up
@@ -42,7 +43,6 @@ typedef struct muster_core_process {
     uint64_t host;
     muster_blob blob;
     muster_connection connection;
-    bool newcomer;   /* joined in this term, and was in no epoch before */
     bool expected;   /* known from the journal only: it has yet to say what it knows */
     bool from_spare; /* started as a spare: its launcher need not be the slot's */
 
@@ -67,7 +67,9 @@ typedef struct muster_core_process {
     bool quiet;     /* in the revoked epoch */
     muster_holding *holdings;
     int32_t holding_count;
-    int64_t told_ns; /* when it was last told where the job stands */
+    int64_t told_ns;   /* when it was last told where the job stands */
+    int64_t hinted_ns; /* when it was last told for whom it waits, */
+    uint64_t hint;     /* and a hash of the words */
 } muster_core_process;
 
 /* Incarnations that a process may claim; above: "assign one" (UINT32_MAX), or nonsense. Numbers given
@@ -168,6 +170,8 @@ typedef struct muster_core_adoption {
     muster_restore restore;
     int32_t *restore_slots;
     bool revoked;
+    muster_death *deaths; /* that its members have heard of */
+    size_t death_count, death_capacity;
     int64_t since_ns;
 } muster_core_adoption;
 
@@ -338,6 +342,8 @@ void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slo
 
 /* replacement.c */
 void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+/* A new launcher of an open slot is asked to fill it, with an incarnation that nobody had. */
+void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot);
 /* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
  * have the same incarnation. */
 void muster_core_replacement_forgo(muster_core_slot *slot);
@@ -356,6 +362,9 @@ void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t e
                            uint64_t step);
 /* As a heartbeat tells it: without the epoch. */
 void muster_core_committed_progress(muster_core *core, uint64_t step);
+
+/* awaited.c: tells a rank that waits for others for whom, where that is news. */
+void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot);
 
 /* launchers.c */
 muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot);

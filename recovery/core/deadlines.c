@@ -65,31 +65,25 @@ muster_status muster_deadlines_check(const muster_deadlines *deadlines, muster_e
     MUSTER_DEADLINE_LIST(MUSTER_DEADLINE_RANGE)
 #undef MUSTER_DEADLINE_RANGE
 
-#define LOW(name) #name, deadlines->name##_ns
-#define HIGH(name) #name, deadlines->name##_ns
-    const deadline_rule rules[] = {
-        {LOW(heartbeat), 2, true, HIGH(suspect), "one late heartbeat is no suspicion"},
-        {LOW(suspect), 1, false, HIGH(silence), "a suspicion comes before its verdict"},
-        {LOW(heartbeat), 4, true, HIGH(verdict_grace), "a verdict looks at fresh heartbeats"},
-        {LOW(heartbeat), 1, true, HIGH(reconnect), "a heartbeat is what comes back"},
-        {LOW(reconnect), 1, false, HIGH(rebuild), "a rebuild waits for it"},
-        {LOW(gone), 1, false, HIGH(rebuild), "a rebuild waits for it"},
-        {LOW(start), 2, true, HIGH(rebuild), "a rebuild asks for a process twice"},
-    };
-#undef LOW
-#undef HIGH
+#define MUSTER_DEADLINE_RULE(low, factor, sign, high, because) \
+    {#low, deadlines->low##_ns, factor, #sign[1] == '=', #high, deadlines->high##_ns, because},
+    const deadline_rule rules[] = {MUSTER_DEADLINE_ORDER_LIST(MUSTER_DEADLINE_RULE)};
+#undef MUSTER_DEADLINE_RULE
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         const deadline_rule *rule = &rules[i];
         int64_t low_ns = rule->low_ns * rule->low_factor;
         if (low_ns < rule->high_ns || (rule->equal_allowed && low_ns == rule->high_ns)) {
             continue;
         }
-        return muster_error_set(
-            error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_TIMEOUT, rule->high_ns, rule->low_ns,
-            "deadlines: %s%s (%lld ms) must be %s %s (%lld ms), because %s",
-            rule->low_factor == 2 ? "twice " : "", rule->low_name,
-            (long long)(rule->low_ns / NS_PER_MS), rule->equal_allowed ? "at most" : "below",
-            rule->high_name, (long long)(rule->high_ns / NS_PER_MS), rule->because);
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_TIMEOUT,
+                                rule->high_ns, rule->low_ns,
+                                "deadlines: %s%s (%lld ms) must be %s %s (%lld ms), because %s",
+                                rule->low_factor == 1   ? ""
+                                : rule->low_factor == 2 ? "twice "
+                                                        : "four times ",
+                                rule->low_name, (long long)(rule->low_ns / NS_PER_MS),
+                                rule->equal_allowed ? "at most" : "below", rule->high_name,
+                                (long long)(rule->high_ns / NS_PER_MS), rule->because);
     }
     return muster_error_set_ok(error);
 }

@@ -27,6 +27,7 @@ bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
         process->exited_doubtful = false;
     }
     if (was_away) {
+        process->hint = 0;
         process->connection_lost = false;
         core->changed = true;
     }

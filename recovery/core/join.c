@@ -27,7 +27,6 @@ static muster_core_process join_process(const muster_core *core, muster_connecti
     process.blob = message->u.join.blob;
     process.connection = connection;
     process.heard_ns = core->now_ns;
-    process.newcomer = true;
     return process;
 }
 
@@ -152,8 +151,10 @@ static bool join_seat(muster_core *core, muster_connection connection, muster_co
                                message->incarnation, slot->slot, slot->process.incarnation);
             return false;
         }
-        bool supersedes = !assign && message->incarnation > slot->process.incarnation &&
-                          slot->started && slot->started_incarnation == message->incarnation;
+        /* Not while it is open which epoch the job is in: nobody is judged before. */
+        bool supersedes = core->adoption.epoch == 0 && !assign &&
+                          message->incarnation > slot->process.incarnation && slot->started &&
+                          slot->started_incarnation == message->incarnation;
         if (!supersedes) {
             muster_core_refuse(core, connection, message, MUSTER_ERR_SLOT_TAKEN,
                                "slot %d is filled by process %d (incarnation %u), which is alive; "
@@ -212,7 +213,7 @@ void muster_core_join(muster_core *core, muster_connection connection,
         incarnation = slot->fence;
     }
     muster_core_process process = join_process(core, connection, message, incarnation);
-    if (slot->started && slot->started_incarnation == incarnation) {
+    if (slot->started && slot->started_incarnation == incarnation && !message->u.join.rejoin) {
         process.launched_id = slot->started_id;
     }
     muster_core_members_fill(core, slot, &process);

@@ -85,6 +85,7 @@ static void launcher_tell_assigned(muster_core *core, const muster_core_launcher
 
 void muster_core_launcher_assigned(muster_core *core, const muster_core_slot *slot)
 {
+    muster_core_persist(core); /* as for a start */
     for (size_t i = 0; i < core->launcher_count; i++) {
         launcher_tell_assigned(core, &core->launchers[i], slot);
     }
@@ -195,6 +196,21 @@ static void launcher_tell(muster_core *core, const muster_core_launcher *launche
     }
 }
 
+/* A new launcher, of slots that another one had before: what it started may live. */
+static bool launcher_succeeds(const muster_core *core, const muster_core_launcher *launcher)
+{
+    if (core->restored || core->met_before) {
+        return true; /* the job is older than this coordinator's memory of who started what */
+    }
+    for (int32_t i = 0; i < launcher->slot_count; i++) {
+        const muster_core_slot *slot = &core->slots[launcher->first_slot + i];
+        if (slot->started || slot->seat != MUSTER_CORE_SEAT_OPEN || slot->fence > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void launcher_join(muster_core *core, muster_connection connection,
                           const muster_message *message)
 {
@@ -261,9 +277,14 @@ static void launcher_join(muster_core *core, muster_connection connection,
         core->epoch_floor = message->epoch;
         core->persist_due = true;
     }
+    bool begun = message->term == 0 && launcher_succeeds(core, launcher);
     muster_message *welcome = muster_core_send(core, connection, MUSTER_MESSAGE_LAUNCHER_WELCOME);
     welcome->u.welcome.policy = core->policy;
+    welcome->u.welcome.begun = begun;
     launcher_tell(core, launcher);
+    for (int32_t i = 0; begun && core->state == MUSTER_CORE_FORMING && i < count; i++) {
+        muster_core_replacement_anew(core, &core->slots[first + i]);
+    }
 }
 
 /* ---- what launchers see ---- */

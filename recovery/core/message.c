@@ -74,6 +74,7 @@ void muster_message_clean_up(muster_message *message)
     case MUSTER_MESSAGE_JOIN:
         free(message->u.join.members);
         free(message->u.join.restore_slots);
+        free(message->u.join.deaths);
         break;
     case MUSTER_MESSAGE_QUIET:
         free(message->u.quiet.holdings);
@@ -109,23 +110,54 @@ static bool message_own_array(void **array, int32_t count, size_t item_bytes)
 
 #define MESSAGE_OWN(array, count) message_own_array((void **)&(array), (count), sizeof *(array))
 
+static bool message_copy_join(muster_message *copy, const muster_message *message)
+{
+    muster_member *members = message->u.join.members;
+    int32_t *slots = message->u.join.restore_slots;
+    muster_death *deaths = message->u.join.deaths;
+    /* All before the verdict on any, so that no pointer of the original stays behind. */
+    bool has_members = MESSAGE_OWN(members, message->u.join.member_count);
+    bool has_slots = MESSAGE_OWN(slots, message->u.join.restore.slot_count);
+    bool has_deaths = MESSAGE_OWN(deaths, message->u.join.death_count);
+    copy->u.join.members = has_members ? members : NULL;
+    copy->u.join.restore_slots = has_slots ? slots : NULL;
+    copy->u.join.deaths = has_deaths ? deaths : NULL;
+    if (has_members && has_slots && has_deaths) {
+        return true;
+    }
+    free(copy->u.join.members);
+    free(copy->u.join.restore_slots);
+    free(copy->u.join.deaths);
+    return false;
+}
+
+static bool message_copy_agreed(muster_message *copy, const muster_message *message)
+{
+    muster_member *members = message->u.agreed.members;
+    muster_death *deaths = message->u.agreed.deaths;
+    int32_t *slots = message->u.agreed.restore_slots;
+    bool has_members = MESSAGE_OWN(members, message->u.agreed.member_count);
+    bool has_deaths = MESSAGE_OWN(deaths, message->u.agreed.death_count);
+    bool has_slots = MESSAGE_OWN(slots, message->u.agreed.restore.slot_count);
+    copy->u.agreed.members = has_members ? members : NULL;
+    copy->u.agreed.deaths = has_deaths ? deaths : NULL;
+    copy->u.agreed.restore_slots = has_slots ? slots : NULL;
+    if (has_members && has_deaths && has_slots) {
+        return true;
+    }
+    free(copy->u.agreed.members);
+    free(copy->u.agreed.deaths);
+    free(copy->u.agreed.restore_slots);
+    return false;
+}
+
 bool muster_message_copy(muster_message *copy, const muster_message *message)
 {
     bool complete = true;
     *copy = *message;
     switch (message->type) {
     case MUSTER_MESSAGE_JOIN:
-        copy->u.join.restore_slots = NULL;
-        complete = MESSAGE_OWN(copy->u.join.members, copy->u.join.member_count);
-        if (complete) {
-            int32_t *slots = message->u.join.restore_slots;
-            complete = MESSAGE_OWN(slots, copy->u.join.restore.slot_count);
-            if (complete) {
-                copy->u.join.restore_slots = slots;
-            } else {
-                free(copy->u.join.members);
-            }
-        }
+        complete = message_copy_join(copy, message);
         break;
     case MUSTER_MESSAGE_QUIET:
         complete = MESSAGE_OWN(copy->u.quiet.holdings, copy->u.quiet.holding_count);
@@ -134,30 +166,7 @@ bool muster_message_copy(muster_message *copy, const muster_message *message)
         complete = MESSAGE_OWN(copy->u.revoke.deaths, copy->u.revoke.death_count);
         break;
     case MUSTER_MESSAGE_AGREED:
-        /* All three before the verdict on any, so that no pointer of the original stays behind. */
-        copy->u.agreed.members = NULL;
-        copy->u.agreed.deaths = NULL;
-        copy->u.agreed.restore_slots = NULL;
-        {
-            muster_member *members = message->u.agreed.members;
-            muster_death *deaths = message->u.agreed.deaths;
-            int32_t *slots = message->u.agreed.restore_slots;
-            complete = MESSAGE_OWN(members, copy->u.agreed.member_count);
-            if (complete) {
-                copy->u.agreed.members = members;
-                complete = MESSAGE_OWN(deaths, copy->u.agreed.death_count);
-            }
-            if (complete) {
-                copy->u.agreed.deaths = deaths;
-                complete = MESSAGE_OWN(slots, copy->u.agreed.restore.slot_count);
-            }
-            if (complete) {
-                copy->u.agreed.restore_slots = slots;
-            } else {
-                free(copy->u.agreed.members);
-                free(copy->u.agreed.deaths);
-            }
-        }
+        complete = message_copy_agreed(copy, message);
         break;
     default:
         break;

@@ -214,6 +214,8 @@ typedef struct muster_message {
             muster_member *members;
             muster_restore restore; /* as in its epoch's AGREED: where the step states are from */
             int32_t *restore_slots;
+            int32_t death_count; /* that this rank has heard of in its epoch */
+            muster_death *deaths;
         } join;
         struct {
             muster_activity activity;
@@ -259,6 +261,7 @@ typedef struct muster_message {
         } process;
         struct {
             muster_policy policy; /* deadlines and all */
+            bool begun;           /* a launcher was there before: start only what is asked for */
         } welcome; /* WELCOME, LAUNCHER_WELCOME; slot and incarnation in the header */
         struct {
             uint32_t status; /* muster_status */

@@ -234,22 +234,6 @@ static bool rebuild_seats_decided(muster_core *core)
     return decided;
 }
 
-static void rebuild_name_missing(const muster_core *core, char *text, size_t text_bytes)
-{
-    size_t length = 0;
-    int32_t missing = 0;
-    text[0] = '\0';
-    for (int32_t i = 0; i < core->policy.slot_count; i++) {
-        if (core->slots[i].seat == MUSTER_CORE_SEAT_OPEN && ++missing <= 8) {
-            length += (size_t)snprintf(text + length, text_bytes - length, "%s%d",
-                                       missing > 1 ? ", " : "", i);
-        }
-    }
-    if (missing > 8) {
-        snprintf(text + length, text_bytes - length, " and %d more", missing - 8);
-    }
-}
-
 static void rebuild_turn_forming(muster_core *core)
 {
     if (!core->slots || core->adoption.epoch != 0) {
@@ -270,11 +254,11 @@ static void rebuild_turn_forming(muster_core *core)
         return;
     }
     if (muster_core_passed(core, core->forming_since_ns, core->policy.deadlines.join_ns)) {
-        char missing[120];
-        rebuild_name_missing(core, missing, sizeof missing);
+        char awaited[120];
+        (void)muster_core_awaited(core, awaited, sizeof awaited);
         muster_core_give_up(core, MUSTER_ERR_TIMEOUT,
-                            "the job did not form within %lld ms: nobody joined slot %s",
-                            (long long)(core->policy.deadlines.join_ns / 1000000), missing);
+                            "the job did not form within %lld ms: it waited for %s",
+                            (long long)(core->policy.deadlines.join_ns / 1000000), awaited);
     }
 }
 

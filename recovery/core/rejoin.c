@@ -59,12 +59,42 @@ static void adoption_clear(muster_core_adoption *adoption)
 {
     free(adoption->members);
     free(adoption->restore_slots);
+    free(adoption->deaths);
     memset(adoption, 0, sizeof *adoption);
+}
+
+static bool adoption_knows_death(const muster_core_adoption *adoption, const muster_death *death)
+{
+    for (size_t i = 0; i < adoption->death_count; i++) {
+        if (adoption->deaths[i].slot == death->slot &&
+            adoption->deaths[i].incarnation == death->incarnation) {
+            return true;
+        }
+    }
+    /* Of a bounded number of them, whoever says so. */
+    return adoption->death_count >= (size_t)adoption->member_count;
+}
+
+/* The verdicts of the coordinator before this one stand. */
+static void adoption_bury(muster_core *core, const muster_death *deaths, size_t death_count)
+{
+    for (size_t i = 0; i < death_count && core->state != MUSTER_CORE_ENDED; i++) {
+        muster_core_slot *slot = muster_core_members_slot(core, deaths[i].slot);
+        if (slot && slot->member && muster_core_members_live(slot) &&
+            slot->process.incarnation == deaths[i].incarnation) {
+            muster_core_verdict_give(core, slot, (muster_evidence)deaths[i].evidence,
+                                     deaths[i].wait_status);
+        }
+    }
 }
 
 static void adoption_report(muster_core *core, const muster_message *message)
 {
     muster_core_adoption *adoption = &core->adoption;
+    if (!core->met_before) {
+        core->met_before = true;
+        core->persist_due = true;
+    }
     if (message->epoch > adoption->epoch) {
         adoption_clear(adoption);
         adoption->epoch = message->epoch;
@@ -82,8 +112,16 @@ static void adoption_report(muster_core *core, const muster_message *message)
                    (size_t)adoption->restore.slot_count * sizeof *adoption->restore_slots);
         }
     }
-    if (message->epoch == adoption->epoch) {
-        adoption->revoked = adoption->revoked || message->u.join.revoked;
+    if (message->epoch != adoption->epoch) {
+        return;
+    }
+    adoption->revoked = adoption->revoked || message->u.join.revoked;
+    for (int32_t i = 0; i < message->u.join.death_count; i++) {
+        if (!adoption_knows_death(adoption, &message->u.join.deaths[i])) {
+            muster_core_grow((void **)&adoption->deaths, adoption->death_count,
+                             &adoption->death_capacity, sizeof *adoption->deaths);
+            adoption->deaths[adoption->death_count++] = message->u.join.deaths[i];
+        }
     }
 }
 
@@ -206,6 +244,9 @@ static void adoption_take(muster_core *core)
         core->has_committed || adoption->restore.has_step || adoption->restore.state_lost;
     muster_core_past_add(core);
     bool revoked = adoption->revoked;
+    muster_death *deaths = adoption->deaths;
+    size_t death_count = adoption->death_count;
+    adoption->deaths = NULL;
     adoption_clear(adoption);
     muster_core_note(core, MUSTER_NOTE_TERM, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
                      (int64_t)core->term, "epoch %llu was taken over from the ranks",
@@ -217,6 +258,8 @@ static void adoption_take(muster_core *core)
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         muster_core_members_tell(core, &core->slots[i]);
     }
+    adoption_bury(core, deaths, death_count);
+    free(deaths);
 }
 
 void muster_core_adoption_turn(muster_core *core)

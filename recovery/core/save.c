@@ -228,6 +228,11 @@ static bool restore_slots(muster_core *core)
                 slot->replacement = core->state == MUSTER_CORE_FORMING
                                         ? MUSTER_CORE_REPLACEMENT_NONE
                                         : MUSTER_CORE_REPLACEMENT_STARTED;
+                if (kept.from_spare) {
+                    /* It comes back as the spare that it was: the number was its own. */
+                    slot->fence = kept.incarnation + 1;
+                    slot->replacement = MUSTER_CORE_REPLACEMENT_WANTED;
+                }
             }
             memset(&slot->process, 0, sizeof slot->process);
             continue;

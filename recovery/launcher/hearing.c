@@ -19,7 +19,11 @@ static void hearing_begin(muster_launcher *launcher, const muster_message *welco
         muster_launcher_say(launcher,
                             "the job runs already, in epoch %llu: starting what it asks for",
                             (unsigned long long)welcome->epoch);
-    for (int32_t i = 0; i < options->slot_count && welcome->epoch == 0 && !launcher->ending; i++) {
+    if (welcome->epoch == 0 && welcome->u.welcome.begun)
+        muster_launcher_say(launcher, "another launcher had these slots: starting what the "
+                                      "coordinator asks for");
+    bool all = welcome->epoch == 0 && !welcome->u.welcome.begun;
+    for (int32_t i = 0; i < options->slot_count && all && !launcher->ending; i++) {
         if (!muster_rank_start(launcher, options->first_slot + i, 0))
             muster_ending_fail(launcher, MUSTER_RUN_EXIT_SYSTEM);
     }
@@ -105,10 +109,12 @@ static void hearing_assigned(muster_launcher *launcher, const muster_message *me
         if (launcher->ranks[i]->slot < 0 && !launcher->ranks[i]->child.exited)
             spare = launcher->ranks[i];
     }
-    if (spare == NULL || spare->slot >= 0)
-        return; /* another launcher's */
+    if (spare == NULL || (spare->slot >= 0 && !spare->spare))
+        return;                    /* another launcher's */
+    bool again = spare->slot >= 0; /* a coordinator that died had given it another one */
     muster_rank_assign(launcher, spare, message->slot, message->incarnation);
-    muster_report_spare_taken(&launcher->report);
+    if (!again)
+        muster_report_spare_taken(&launcher->report);
     muster_archive_job(launcher);
 }
 

@@ -29,6 +29,7 @@
 typedef struct muster_rank {
     muster_child child;
     int32_t slot; /* MUSTER_SLOT_SPARE_WIRE: a spare that waits */
+    bool spare;   /* began as one */
     uint32_t incarnation;
     int32_t recorded_slot; /* under which it was made known to the flight recorder */
     uint32_t recorded_incarnation;

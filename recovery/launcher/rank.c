@@ -222,6 +222,7 @@ bool muster_rank_start(muster_launcher *launcher, int32_t slot, uint32_t incarna
         return false;
     }
     rank->slot = slot;
+    rank->spare = slot < 0;
     rank->incarnation = incarnation;
     rank->started_ns = now_ns;
     muster_prefix_set_label(&rank->out, slot, incarnation);

@@ -53,6 +53,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
         muster_stream_bool(stream, &message->u.join.revoked);
         muster_stream_members(stream, &message->u.join.member_count, &message->u.join.members);
         payload_restore(stream, &message->u.join.restore, &message->u.join.restore_slots);
+        muster_stream_deaths(stream, &message->u.join.death_count, &message->u.join.deaths);
         return;
     case MUSTER_MESSAGE_HEARTBEAT:
         payload_activity(stream, &message->u.heartbeat.activity);
@@ -106,6 +107,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
         muster_stream_policy(stream, &message->u.welcome.policy);
+        muster_stream_bool(stream, &message->u.welcome.begun);
         return;
     case MUSTER_MESSAGE_REFUSED:
     case MUSTER_MESSAGE_GAVE_UP:

@@ -92,6 +92,7 @@ static void command_launcher(scenario_play *play, char **words, int count)
     const char *epoch = word_after(words, count, "epoch"); /* that it has heard of */
     if (epoch) {
         launcher->epoch = strtoull(epoch, NULL, 10);
+        launcher->term = 1;
     }
     play_say(play, launcher, &message);
 }

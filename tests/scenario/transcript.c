@@ -82,6 +82,9 @@ static void line_message(transcript_line *line, const muster_message *message)
         line_add(line, " %s: %s", muster_status_name((muster_status)message->u.refused.status),
                  message->u.refused.text);
         return;
+    case MUSTER_MESSAGE_NOTE:
+        line_add(line, message->u.note.text[0] ? ": waits for %s" : "%s", message->u.note.text);
+        return;
     case MUSTER_MESSAGE_REVOKE:
         line_add(line, " epoch %llu", (unsigned long long)message->epoch);
         line_deaths(line, message->u.revoke.death_count, message->u.revoke.deaths);

@@ -208,6 +208,11 @@ static bool coordinator_tell_launchers(sim_world *world, const sim_coordinator *
 static void coordinator_note(sim_world *world, sim_coordinator *coordinator,
                              const muster_note *note)
 {
+    if (coordinator->crash_after_decision > 0 &&
+        (note->kind == MUSTER_NOTE_VERDICT || note->kind == MUSTER_NOTE_AGREED)) {
+        coordinator->crash_in_actions = coordinator->crash_after_decision;
+        coordinator->crash_after_decision = 0;
+    }
     sim_log(world, "coordinator %d: %s: %s", coordinator->index,
             muster_note_text((muster_note_kind)note->kind), note->text);
     if (coordinator->index == world->network.service) { /* a stale one is heard by nobody */
@@ -276,6 +281,8 @@ static void coordinator_step(sim_world *world, sim_coordinator *coordinator,
     muster_core_actions_clear(actions);
     if (!lives) {
         sim_coordinator_crash(world, coordinator);
+        coordinator->restart_ns =
+            world->now_ns + sim_chance_between(&world->chance, 5, 1500) * SIM_MS;
     }
 }
 

@@ -27,7 +27,9 @@ typedef enum fault_kind {
     FAULT_REPLACE_LAUNCHER,
     FAULT_KILL_HOST,
     FAULT_CLOCK_STEP,
-    FAULT_AMBUSH
+    FAULT_AMBUSH,
+    FAULT_CRASH_AT_A_DECISION,
+    FAULT_WAKE_AND_FORGET
 } fault_kind;
 
 /* How often each is drawn. */
@@ -37,9 +39,9 @@ static const struct {
     const char *name;
 } faults[] = {
     {FAULT_KILL_RANK, 24, "kill a rank"},
-    {FAULT_KILL_TWO, 6, "kill two ranks"},
+    {FAULT_KILL_TWO, 8, "kill two ranks"},
     {FAULT_EXIT_RANK, 5, "a rank exits"},
-    {FAULT_STOP_RANK, 14, "stop a rank"},
+    {FAULT_STOP_RANK, 18, "stop a rank"},
     {FAULT_HANG_RANK, 5, "a rank hangs"},
     {FAULT_ODD_CALL, 1, "a rank calls what nobody else does"},
     {FAULT_RESET_CONNECTION, 10, "reset a connection"},
@@ -50,17 +52,64 @@ static const struct {
     {FAULT_CRASH_COORDINATOR, 10, "kill the coordinator"},
     {FAULT_CRASH_IN_A_TURN, 16, "kill the coordinator in a turn"},
     {FAULT_STOP_COORDINATOR, 8, "stop the coordinator"},
-    {FAULT_LOSE_JOURNAL, 5, "kill the coordinator and lose its journal"},
+    {FAULT_LOSE_JOURNAL, 10, "kill the coordinator and lose its journal"},
     {FAULT_SECOND_COORDINATOR, 3, "another coordinator takes the service"},
     {FAULT_KILL_LAUNCHER, 2, "kill a launcher"},
     {FAULT_STOP_LAUNCHER, 4, "stop a launcher"},
     {FAULT_REPLACE_LAUNCHER, 2, "replace a launcher"},
     {FAULT_KILL_HOST, 2, "a host vanishes"},
     {FAULT_CLOCK_STEP, 2, "the wall clock steps"},
-    {FAULT_AMBUSH, 40, "an ambush"},
+    {FAULT_AMBUSH, 50, "an ambush"},
+    {FAULT_CRASH_AT_A_DECISION, 14, "the coordinator dies at its next decision"},
+    {FAULT_WAKE_AND_FORGET, 8, "the journal is lost, and who was stopped wakes up"},
 };
 
 #define FAULT_KINDS ((int)(sizeof faults / sizeof faults[0]))
+
+/* After any other nobody can say any more who is to blame. */
+static bool fault_is_gentle(fault_kind kind)
+{
+    switch (kind) {
+    case FAULT_KILL_RANK:
+    case FAULT_KILL_TWO:
+    case FAULT_EXIT_RANK:
+    case FAULT_STOP_RANK:
+    case FAULT_HANG_RANK:
+    case FAULT_RESET_CONNECTION:
+    case FAULT_CRASH_COORDINATOR:
+    case FAULT_CRASH_IN_A_TURN:
+    case FAULT_STOP_COORDINATOR:
+    case FAULT_KILL_LAUNCHER:
+    case FAULT_STOP_LAUNCHER:
+    case FAULT_AMBUSH:
+    case FAULT_CRASH_AT_A_DECISION:
+        return true;
+    case FAULT_ODD_CALL:
+    case FAULT_CUT_CONTROL:
+    case FAULT_CUT_ONE_WAY:
+    case FAULT_CUT_PEERS:
+    case FAULT_LOSSY:
+    case FAULT_LOSE_JOURNAL:
+    case FAULT_SECOND_COORDINATOR:
+    case FAULT_REPLACE_LAUNCHER:
+    case FAULT_KILL_HOST:
+    case FAULT_CLOCK_STEP:
+    case FAULT_WAKE_AND_FORGET:
+        return false;
+    }
+    return false;
+}
+
+static int fault_draw(sim_world *world, int weight)
+{
+    int64_t draw = sim_chance_between(&world->chance, 0, weight - 1);
+    int kind = 0;
+    while (draw >= faults[kind].weight) {
+        draw -= faults[kind].weight;
+        kind++;
+    }
+    return kind;
+}
 
 void sim_faults_plan(sim_world *world)
 {
@@ -68,22 +117,22 @@ void sim_faults_plan(sim_world *world)
     for (int i = 0; i < FAULT_KINDS; i++) {
         weight += faults[i].weight;
     }
+    /* In some runs it can always be said who is to blame. */
+    bool gentle = sim_chance_percent(&world->chance, 35);
     /* The first come in the middle of the job's start. */
     int count = (int)sim_chance_between(&world->chance, 0, SIM_FAULTS_MAX);
     int64_t at_ns = 0;
     for (int i = 0; i < count; i++) {
-        int64_t draw = sim_chance_between(&world->chance, 0, weight - 1);
-        int kind = 0;
-        while (draw >= faults[kind].weight) {
-            draw -= faults[kind].weight;
-            kind++;
+        int kind = fault_draw(world, weight);
+        while (gentle && !fault_is_gentle(faults[kind].kind)) {
+            kind = fault_draw(world, weight);
         }
         bool close = sim_chance_percent(&world->chance, 60);
         at_ns += sim_chance_between(&world->chance, SIM_MS, close ? 80 * SIM_MS : 1200 * SIM_MS);
         at_ns += i == 0 ? sim_chance_between(&world->chance, 0, 800 * SIM_MS) : 0;
         world->faults[world->fault_count++] = (sim_fault){.at_ns = at_ns, .kind = kind};
     }
-    world->quiet_ns = at_ns + 1000 * SIM_MS;
+    world->quiet_ns = at_ns + sim_chance_between(&world->chance, 200, 4000) * SIM_MS;
 }
 
 static sim_process *fault_rank(sim_world *world)
@@ -184,38 +233,6 @@ static void fault_replace_launcher(sim_world *world, sim_launcher *launcher)
         heir->client.connect_ns = fault_until(world, 2000 * SIM_MS);
         heir->control_due_ns = heir->client.connect_ns;
     }
-}
-
-/* After any other nobody can say any more who is to blame. */
-static bool fault_is_gentle(fault_kind kind)
-{
-    switch (kind) {
-    case FAULT_KILL_RANK:
-    case FAULT_KILL_TWO:
-    case FAULT_EXIT_RANK:
-    case FAULT_STOP_RANK:
-    case FAULT_HANG_RANK:
-    case FAULT_RESET_CONNECTION:
-    case FAULT_CRASH_COORDINATOR:
-    case FAULT_CRASH_IN_A_TURN:
-    case FAULT_STOP_COORDINATOR:
-    case FAULT_KILL_LAUNCHER:
-    case FAULT_STOP_LAUNCHER:
-    case FAULT_AMBUSH:
-        return true;
-    case FAULT_ODD_CALL:
-    case FAULT_CUT_CONTROL:
-    case FAULT_CUT_ONE_WAY:
-    case FAULT_CUT_PEERS:
-    case FAULT_LOSSY:
-    case FAULT_LOSE_JOURNAL:
-    case FAULT_SECOND_COORDINATOR:
-    case FAULT_REPLACE_LAUNCHER:
-    case FAULT_KILL_HOST:
-    case FAULT_CLOCK_STEP:
-        return false;
-    }
-    return false;
 }
 
 static void fault_happen(sim_world *world, fault_kind kind)
@@ -331,8 +348,22 @@ static void fault_happen(sim_world *world, fault_kind kind)
         world->wall_ms += sim_chance_between(&world->chance, -1000000, 1000000);
         return;
     case FAULT_AMBUSH:
-        world->ambush =
-            (sim_rank_state)sim_chance_between(&world->chance, SIM_RANK_JOINING, SIM_RANK_FAILED);
+        /* Half of them in the middle of a copy. */
+        world->ambush = sim_chance_percent(&world->chance, 50)
+                            ? SIM_RANK_MOVING
+                            : (sim_rank_state)sim_chance_between(&world->chance, SIM_RANK_JOINING,
+                                                                 SIM_RANK_FAILED);
+        return;
+    case FAULT_CRASH_AT_A_DECISION:
+        coordinator->crash_after_decision = (int)sim_chance_between(&world->chance, 1, 8);
+        return;
+    case FAULT_WAKE_AND_FORGET:
+        fault_happen(world, FAULT_LOSE_JOURNAL);
+        for (int i = 0; i < world->living_count; i++) {
+            if (world->living[i]->stopped) {
+                world->living[i]->wake_ns = fault_until(world, 1500 * SIM_MS);
+            }
+        }
         return;
     }
 }
@@ -364,7 +395,9 @@ void sim_faults_ambush(sim_world *world, sim_process *process)
     if (draw < 35) {
         sim_rank_die(world, process, SIGKILL);
     } else if (draw < 75) {
-        sim_rank_stop(world, process, fault_until(world, 6000 * SIM_MS));
+        /* Most wake up after the verdict. */
+        sim_rank_stop(world, process,
+                      world->now_ns + sim_chance_between(&world->chance, 1000, 6000) * SIM_MS);
     } else if (draw < 90) {
         fault_crash_coordinator(world, &world->coordinators[world->network.service]);
     } else {

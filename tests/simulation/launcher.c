@@ -150,7 +150,8 @@ static void launcher_welcome(sim_world *world, sim_launcher *launcher,
         return;
     }
     launcher->began = true;
-    for (int32_t i = 0; i < launcher->slot_count && message->epoch == 0; i++) {
+    bool all = message->epoch == 0 && !message->u.welcome.begun;
+    for (int32_t i = 0; i < launcher->slot_count && all; i++) {
         launcher_begin_process(world, launcher, launcher->first_slot + i, 0);
     }
     for (int32_t i = 0; i < launcher->spare_count; i++) {
@@ -194,7 +195,7 @@ static void launcher_assigned(sim_world *world, sim_launcher *launcher,
         return;
     }
     sim_process *spare = launcher_find_process(world, launcher, message->u.process.process_id);
-    if (spare && spare->slot < 0) {
+    if (spare && spare->spare) {
         spare->slot = message->slot;
         spare->incarnation = message->incarnation;
         launcher_tell(world, launcher, MUSTER_MESSAGE_STARTED, spare);

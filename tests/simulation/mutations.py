@@ -36,10 +36,6 @@ MUTATIONS = {
         "restore_point.c",
         "(!found || restore_newer(holding->epoch, holding->step, best_epoch, best_step))) {",
         "(!found || !restore_newer(holding->epoch, holding->step, best_epoch, best_step))) {"),
-    "an_older_epoch_is_over": (
-        "rejoin.c",
-        "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED) {",
-        "if (!slot->member && slot->seat == MUSTER_CORE_SEAT_FILLED && slot->slot < 0) {"),
     "silence_is_a_verdict_in_the_end": (
         "detector.c",
         "muster_core_passed(core, process->heard_ns, deadlines->silence_ns)) {\n"

@@ -239,12 +239,16 @@ static void plane_take(sim_world *world, sim_process *process, const sim_plane_m
         process->peer_process[rank] = message->from;
         return;
     case SIM_PLANE_RECORD:
-        process->record_sequence[rank] = message->sequence;
-        process->record_call[rank] = message->call;
+        if (message->sequence > process->record_sequence[rank]) {
+            process->record_sequence[rank] = message->sequence;
+            process->record_call[rank] = message->call;
+        }
         return;
     case SIM_PLANE_BYTES:
-        process->bytes_sequence[rank] = message->sequence;
-        process->bytes_value[rank] = message->value;
+        if (message->sequence > process->bytes_sequence[rank]) {
+            process->bytes_sequence[rank] = message->sequence;
+            process->bytes_value[rank] = message->value;
+        }
         return;
     case SIM_PLANE_DYING:
         return;

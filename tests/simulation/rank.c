@@ -111,7 +111,7 @@ void sim_rank_stop(sim_world *world, sim_process *process, int64_t wake_ns)
     process->stopped = true;
     process->hurt = true;
     process->wake_ns = wake_ns;
-    process->slept_ns += wake_ns == SIM_NEVER ? 0 : wake_ns - world->now_ns;
+    process->stopped_ns = world->now_ns;
 }
 
 static void rank_exit(sim_world *world, sim_process *process, int code)
@@ -628,6 +628,7 @@ void sim_rank_turn(sim_world *world, sim_process *process)
     if (process->stopped) {
         sim_log(world, "%s wakes up", process->client.name);
         process->stopped = false;
+        process->slept_ns += world->now_ns - process->stopped_ns;
         process->wake_ns = SIM_NEVER;
     }
     /* A copy that was under way when the process was stopped goes on before anything is heard. */

@@ -91,7 +91,7 @@ int main(int argc, char **argv)
         failed++;
         printf("seed %llu: %s\n  again: %s --seed %llu --verbose\n", seed, outcome.failure, argv[0],
                seed);
-        if (options.expect_failure || !options.keep_going) {
+        if (!options.keep_going) {
             break;
         }
     }

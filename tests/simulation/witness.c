@@ -351,7 +351,7 @@ void sim_witness_called(sim_world *world, const sim_process *process)
                                         process->state == SIM_RANK_AWAIT_ESTABLISHED);
     /* A job that is given up says so; a call that waits to its end was forgotten. */
     if (forms && process->outcome == MUSTER_ERR_TIMEOUT &&
-        muster_protocol_standing(&process->protocol) == MUSTER_OK &&
+        muster_protocol_standing(&process->protocol) == MUSTER_OK && !sim_world_silent(world) &&
         world->healed_ns < process->call_began_ns) {
         sim_fail(world, "faults had stopped, and %s (slot %d) still waited in vain: %s",
                  process->client.name, (int)atomic_load(&process->protocol.slot),

@@ -182,6 +182,7 @@ static void world_heal(sim_world *world)
     for (int i = 0; i < SIM_COORDINATORS_MAX; i++) {
         sim_coordinator *coordinator = &world->coordinators[i];
         coordinator->crash_in_actions = 0;
+        coordinator->crash_after_decision = 0;
         if (coordinator->stopped) {
             coordinator->wake_ns = world->now_ns;
         }
@@ -212,13 +213,18 @@ static void world_heal(sim_world *world)
     world->healed_ns = world->now_ns;
 }
 
-/* Who is left over at the end of the time that the job had. */
-static void world_not_formed(sim_world *world)
+bool sim_world_silent(const sim_world *world)
 {
     const muster_core *core = world->coordinators[world->network.service].core;
     muster_status status = MUSTER_OK;
-    if (core && muster_core_ended(core, &status) && status == MUSTER_ERR_FENCED) {
-        return; /* it heard of a higher term, and is silent by rule: its clock went back */
+    return core && muster_core_ended(core, &status) && status == MUSTER_ERR_FENCED;
+}
+
+/* Who is left over at the end of the time that the job had. */
+static void world_not_formed(sim_world *world)
+{
+    if (sim_world_silent(world)) {
+        return;
     }
     for (int i = 0; i < world->living_count; i++) {
         const sim_process *process = world->living[i];

@@ -132,7 +132,8 @@ typedef struct sim_coordinator {
     size_t journal_bytes;
     muster_journal_position position;
     muster_core_actions actions;
-    int crash_in_actions; /* dies before that many more actions; 0: not planned */
+    int crash_in_actions;     /* dies before that many more actions; 0: not planned */
+    int crash_after_decision; /* so many actions after a verdict or an agreement; 0: not planned */
     int64_t restart_ns;
     int64_t wake_ns;
     muster_note *notes; /* that no launcher was there to hear */
@@ -199,7 +200,7 @@ typedef struct sim_process {
     bool spare; /* was started as one */
     bool alive;
     bool stopped;
-    int64_t wake_ns;
+    int64_t stopped_ns, wake_ns;
     int64_t started_ns;
     sim_client client;
     muster_protocol protocol;
@@ -428,6 +429,9 @@ void sim_world_run(uint64_t seed, bool verbose, sim_outcome *outcome);
 
 /* Somebody left after the last step, or the job was given up. */
 bool sim_world_ended(const sim_world *world);
+/* The coordinator heard of a higher term than its own, and is silent by rule: its journal was lost, and
+ * its clock went back. */
+bool sim_world_silent(const sim_world *world);
 /* The first failure counts. */
 void sim_fail(sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_log(const sim_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -16,7 +16,8 @@ enum { DEVICES = 64 };
 
 static struct CUevent_st the_event;
 static _Thread_local int current;
-static int used; /* the highest that was ever set: the process opens one, and may go back to device 0 */
+static int
+    used; /* the highest that was ever set: the process opens one, and may go back to device 0 */
 
 EXPORT cudaError_t cudaRuntimeGetVersion(int *version)
 {

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -434,6 +435,17 @@ static void await_agreed_times_out(void **state)
         MUSTER_ERR_TIMEOUT);
     assert_non_null(strstr(error.message, fake_endpoint(fake)));
     assert_int_equal(muster_agent_await_agreed(agent, 1, 0, &membership, NULL), MUSTER_ERR_TIMEOUT);
+    /* A coordinator that says for whom it waits is quoted. */
+    muster_message hint = fake_message(fake, MUSTER_MESSAGE_NOTE, 1, 1);
+    snprintf(hint.u.note.text, sizeof hint.u.note.text, "slot 2, 3 to join");
+    fake_send(fake, &hint);
+    int64_t patience_ns = fake_now() + FAKE_PATIENCE_NS;
+    do {
+        assert_int_equal(
+            muster_agent_await_agreed(agent, 1, fake_now() + SHORT_NS, &membership, &error),
+            MUSTER_ERR_TIMEOUT);
+    } while (strstr(error.message, "slot 2, 3 to join") == NULL && fake_now() < patience_ns);
+    assert_non_null(strstr(error.message, "slot 2, 3 to join"));
     agree(fake, agent, 2, first);
     assert_int_equal(muster_agent_await_established(agent, 2, fake_now() + SHORT_NS, NULL),
                      MUSTER_ERR_TIMEOUT);

@@ -42,9 +42,18 @@ static void one_is_set_by_its_name(void **state)
     assert_int_equal(deadlines.silence_ns, 10000000000);
 }
 
+static bool names_both(const muster_error *error, const char *one, const char *other)
+{
+    return strstr(error->message, one) != NULL && strstr(error->message, other) != NULL;
+}
+
+/* Every rule of the order is broken by one of these, from the defaults. */
 static void an_order_that_cannot_work_names_both(void **state)
 {
     (void)state;
+    muster_deadlines defaults;
+    muster_error error;
+    muster_deadlines_defaults(&defaults);
     static const struct {
         const char *name;
         int64_t ms;
@@ -52,19 +61,24 @@ static void an_order_that_cannot_work_names_both(void **state)
     } wrong[] = {
         {"heartbeat", 501, "suspect"},       {"suspect", 10000, "silence"},
         {"verdict_grace", 999, "heartbeat"}, {"reconnect", 100, "heartbeat"},
-        {"rebuild", 5000, "gone"},           {"start", 600001, "rebuild"},
+        {"rebuild", 5000, "gone"},           {"start", 120001, "join"},
+        {"leave", 249, "heartbeat"},         {"reconnect", 10001, "silence"},
+        {"join", 2999, "reconnect"},         {"rebuild", 10000, "silence"},
+        {"rebuild", 119999, "start"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        muster_deadlines deadlines;
-        muster_error error;
+        muster_deadlines deadlines = defaults;
         muster_error_init(&error);
-        muster_deadlines_defaults(&deadlines);
         assert_int_equal(muster_deadlines_set(&deadlines, wrong[i].name, wrong[i].ms, &error),
                          MUSTER_OK);
         assert_int_equal(muster_deadlines_check(&deadlines, &error), MUSTER_ERR_INVALID_ARGUMENT);
-        assert_non_null(strstr(error.message, wrong[i].name));
-        assert_non_null(strstr(error.message, wrong[i].other));
+        assert_true(names_both(&error, wrong[i].name, wrong[i].other));
     }
+    int32_t rules = 0;
+#define RULE(low, factor, sign, high, because) rules++;
+    MUSTER_DEADLINE_ORDER_LIST(RULE)
+#undef RULE
+    assert_int_equal(rules, sizeof wrong / sizeof wrong[0]); /* a new rule wants a line here */
     muster_deadlines none;
     memset(&none, 0, sizeof none);
     assert_int_equal(muster_deadlines_check(&none, NULL), MUSTER_ERR_INVALID_ARGUMENT);

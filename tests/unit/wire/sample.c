@@ -154,6 +154,7 @@ static void sample_join(uint64_t *state, muster_message *message)
     message->u.join.revoked = sample_bool(state);
     sample_members(state, &message->u.join.member_count, &message->u.join.members);
     sample_restore(state, &message->u.join.restore, &message->u.join.restore_slots);
+    sample_deaths(state, &message->u.join.death_count, &message->u.join.deaths);
 }
 
 static void sample_heartbeat(uint64_t *state, muster_message *message)
@@ -272,6 +273,7 @@ void sample_message(uint64_t *state, uint32_t type, muster_message *message)
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
         sample_policy(state, &message->u.welcome.policy);
+        message->u.welcome.begun = sample_bool(state);
         return;
     case MUSTER_MESSAGE_REFUSED:
     case MUSTER_MESSAGE_GAVE_UP:

@@ -137,6 +137,8 @@ static void assert_same_join(const muster_message *one, const muster_message *ot
                         other->u.join.members);
     assert_same_restore(&one->u.join.restore, one->u.join.restore_slots, &other->u.join.restore,
                         other->u.join.restore_slots);
+    assert_same_deaths(one->u.join.death_count, one->u.join.deaths, other->u.join.death_count,
+                       other->u.join.deaths);
 }
 
 static void assert_same(const muster_message *one, const muster_message *other)
@@ -203,6 +205,7 @@ static void assert_same(const muster_message *one, const muster_message *other)
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
         assert_same_policy(&one->u.welcome.policy, &other->u.welcome.policy);
+        assert_int_equal(one->u.welcome.begun, other->u.welcome.begun);
         return;
     case MUSTER_MESSAGE_REFUSED:
     case MUSTER_MESSAGE_GAVE_UP:
