@@ -3,74 +3,59 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/un.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
-#include "operator/endpoint.h"
+#include "coordinator/editions.h"
 #include "operator/http_address.h"
 #include "status/page.h"
 
-#define HTTP_CONNECTIONS_MAX 32
+#define HTTP_CONNECTIONS_MAX 32 /* of each address */
 #define HTTP_CONNECTION_MEMORY_BYTES ((size_t)16384)
-#define HTTP_BACKLOG 64
 /* Without a byte either way; and of a connection as a whole, however lively. */
 #define HTTP_IDLE_S 10u
 #define HTTP_CONNECTION_NS ((int64_t)30 * 1000000000)
-/* An overview this old is not shown where the coordinator gives a newer one within the wait. */
-#define HTTP_FRESH_NS ((int64_t)200000000)
-#define HTTP_WAIT_NS ((int64_t)1000000000)
-/* Of the coordinator's time, one part of so many at most goes into overviews. */
-#define HTTP_SHARE 20
+#define HTTP_SWEEP_MS 1000
+/* An answer of the coordinator's thread that is older is none. */
+#define HTTP_READY_NS MUSTER_EDITIONS_WAIT_NS
 /* For so long it may be silent, say because its journal's disk is, and still count as alive. */
 #define HTTP_ALIVE_NS ((int64_t)10000000000)
 
 typedef enum http_form { HTTP_JSON, HTTP_METRICS, HTTP_TABLE, HTTP_FORM_COUNT } http_form;
-
-/* What is known, shared by the threads that show it. */
-typedef struct http_edition {
-    muster_overview *overview;
-    int references; /* under the lock */
-} http_edition;
 
 typedef struct http_connection {
     int fd; /* -1: none */
     int64_t since_ns;
 } http_connection;
 
-/* One address, one thread of libmicrohttpd. All but the connections belongs to that thread. */
 typedef struct http_listener {
     muster_http *http;
     struct MHD_Daemon *daemon;
+    int epoll_fd; /* the daemon's */
     char text[MUSTER_HTTP_ADDRESS_TEXT_BYTES];
-    char path[sizeof(struct sockaddr_un)]; /* of a Unix socket of ours, else empty */
-    bool loopback;
-    bool is_unix;
-    http_edition *edition; /* that the responses are of */
-    struct MHD_Response *responses[HTTP_FORM_COUNT];
-    http_connection connections[HTTP_CONNECTIONS_MAX]; /* under the lock */
+    muster_http_address address;
+    http_connection connections[HTTP_CONNECTIONS_MAX];
 } http_listener;
 
+/* All but the editions belongs to the thread, once that runs. */
 struct muster_http {
     http_listener listeners[MUSTER_COORDINATOR_HTTP_MAX];
     size_t listener_count;
-    int wanted_fd;
-    pthread_mutex_t lock;
-    pthread_cond_t given;
-    http_edition *edition; /* the newest; NULL: none yet */
-    int64_t given_ns;      /* when it, or the word that there is no memory, came; 0: never */
-    bool wanted;           /* somebody waits */
-    int64_t in_vain_ns;    /* when somebody last waited for nothing */
-    int64_t next_ns;       /* before, none is asked for */
-    int64_t making_ns;     /* of the coordinator's thread alone: since when it makes one */
+    muster_editions editions;
+    muster_overview *overview; /* that the responses show */
+    struct MHD_Response *responses[HTTP_FORM_COUNT];
+    int end_fd; /* readable: the thread ends */
+    pthread_t thread;
+    bool has_thread;
 };
 
 static int64_t http_now_ns(void)
@@ -80,101 +65,19 @@ static int64_t http_now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* ---- overviews, from the coordinator's thread to those of the listeners ---- */
-
-static void http_edition_drop(http_edition *edition)
-{
-    if (edition == NULL || --edition->references > 0)
-        return;
-    muster_overview_free(edition->overview);
-    free(edition);
-}
-
 int muster_http_wanted_fd(const muster_http *http)
 {
-    return http->wanted_fd;
-}
-
-/* A connection that has had its time is shut; its thread then closes it. The descriptor is its own as
- * long as it stands here. */
-static void http_sweep(muster_http *http, int64_t now_ns)
-{
-    for (size_t i = 0; i < http->listener_count; i++) {
-        for (size_t k = 0; k < HTTP_CONNECTIONS_MAX; k++) {
-            http_connection *connection = &http->listeners[i].connections[k];
-            if (connection->fd >= 0 && now_ns - connection->since_ns > HTTP_CONNECTION_NS)
-                shutdown(connection->fd, SHUT_RDWR);
-        }
-    }
+    return http->editions.wanted_fd;
 }
 
 bool muster_http_wants(muster_http *http, int64_t now_ns)
 {
-    uint64_t count = 0;
-    pthread_mutex_lock(&http->lock);
-    http_sweep(http, now_ns);
-    bool wanted = http->wanted;
-    http->wanted = false;
-    (void)!read(http->wanted_fd, &count, sizeof count);
-    http->making_ns = now_ns;
-    pthread_mutex_unlock(&http->lock);
-    return wanted;
+    return muster_editions_wants(&http->editions, now_ns);
 }
 
 void muster_http_give(muster_http *http, muster_overview *overview)
 {
-    http_edition *edition = calloc(1, sizeof *edition);
-    if (edition == NULL || overview == NULL) {
-        muster_overview_free(overview);
-        free(edition);
-        edition = NULL;
-    } else {
-        *edition = (http_edition){.overview = overview, .references = 1};
-    }
-    int64_t now_ns = http_now_ns();
-    pthread_mutex_lock(&http->lock);
-    http->next_ns = now_ns + (now_ns - http->making_ns) * (HTTP_SHARE - 1);
-    http->given_ns = now_ns;
-    if (edition != NULL) {
-        http_edition_drop(http->edition);
-        http->edition = edition;
-    }
-    pthread_cond_broadcast(&http->given);
-    pthread_mutex_unlock(&http->lock);
-}
-
-static void http_deadline(int64_t at_ns, struct timespec *deadline)
-{
-    deadline->tv_sec = (time_t)(at_ns / 1000000000);
-    deadline->tv_nsec = (long)(at_ns % 1000000000);
-}
-
-/* Asks, and waits for an answer as new as may be. Returns its age; below zero: there never was one. */
-static int64_t http_refresh(muster_http *http)
-{
-    const uint64_t one = 1;
-    const int64_t begun_ns = http_now_ns();
-    int64_t now_ns = begun_ns;
-    pthread_mutex_lock(&http->lock);
-    /* Whoever came just after one that waited in vain need not do so again. */
-    const int64_t end_ns =
-        begun_ns - http->in_vain_ns < HTTP_WAIT_NS ? begun_ns : begun_ns + HTTP_WAIT_NS;
-    while (now_ns < end_ns && (http->given_ns == 0 || begun_ns - http->given_ns > HTTP_FRESH_NS)) {
-        bool early = now_ns < http->next_ns;
-        if (!early) {
-            http->wanted = true;
-            (void)!write(http->wanted_fd, &one, sizeof one);
-        }
-        struct timespec until;
-        http_deadline(early && http->next_ns < end_ns ? http->next_ns : end_ns, &until);
-        pthread_cond_timedwait(&http->given, &http->lock, &until);
-        now_ns = http_now_ns();
-    }
-    int64_t age_ns = http->given_ns > 0 ? now_ns - http->given_ns : -1;
-    if (age_ns < 0 || age_ns > HTTP_WAIT_NS)
-        http->in_vain_ns = now_ns;
-    pthread_mutex_unlock(&http->lock);
-    return age_ns;
+    muster_editions_give(&http->editions, overview, http_now_ns());
 }
 
 /* ---- answers ---- */
@@ -236,33 +139,29 @@ static enum MHD_Result http_say_page(struct MHD_Connection *connection)
     return queued;
 }
 
-static void http_listener_forget(http_listener *listener)
+static void http_forget(muster_http *http)
 {
     for (int form = 0; form < HTTP_FORM_COUNT; form++) {
-        if (listener->responses[form] != NULL)
-            MHD_destroy_response(listener->responses[form]);
-        listener->responses[form] = NULL;
+        if (http->responses[form] != NULL)
+            MHD_destroy_response(http->responses[form]);
+        http->responses[form] = NULL;
     }
+    muster_overview_free(http->overview);
+    http->overview = NULL;
 }
 
-/* The newest edition is this thread's; the lock is held for the swap of a pointer. */
-static void http_listener_take(http_listener *listener)
+/* The newest overview, in place of the one that was shown. */
+static void http_take(muster_http *http)
 {
-    muster_http *http = listener->http;
-    http_edition *old = NULL;
-    pthread_mutex_lock(&http->lock);
-    if (http->edition != listener->edition) {
-        old = listener->edition;
-        listener->edition = http->edition;
-        listener->edition->references++;
-        http_listener_forget(listener);
-    }
-    http_edition_drop(old);
-    pthread_mutex_unlock(&http->lock);
+    muster_overview *newest = muster_editions_take(&http->editions);
+    if (newest == NULL)
+        return;
+    http_forget(http);
+    http->overview = newest;
 }
 
-/* All who ask for one form of one edition share its text. */
-static struct MHD_Response *http_render(http_listener *listener, http_form form)
+/* All who ask for one form of one overview share its text. */
+static struct MHD_Response *http_render(muster_http *http, http_form form)
 {
     static const struct {
         char *(*render)(const muster_overview *overview);
@@ -272,39 +171,39 @@ static struct MHD_Response *http_render(http_listener *listener, http_form form)
         [HTTP_METRICS] = {muster_overview_metrics, "text/plain; version=0.0.4; charset=utf-8"},
         [HTTP_TABLE] = {muster_overview_table, "text/plain; charset=utf-8"},
     };
-    if (listener->responses[form] == NULL && listener->edition != NULL) {
-        char *text = forms[form].render(listener->edition->overview);
+    if (http->responses[form] == NULL && http->overview != NULL) {
+        char *text = forms[form].render(http->overview);
         if (text != NULL)
-            listener->responses[form] = http_response(forms[form].type, text);
+            http->responses[form] = http_response(forms[form].type, text);
     }
-    return listener->responses[form];
+    return http->responses[form];
 }
 
-static enum MHD_Result http_show(http_listener *listener, struct MHD_Connection *connection,
+static enum MHD_Result http_show(muster_http *http, struct MHD_Connection *connection,
                                  http_form form)
 {
-    int64_t age_ns = http_refresh(listener->http);
-    http_listener_take(listener);
-    if (age_ns < 0 || age_ns > HTTP_WAIT_NS)
+    int64_t age_ns = muster_editions_await(&http->editions);
+    http_take(http);
+    if (age_ns < 0 || age_ns > HTTP_READY_NS)
         return http_say(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
                         "the coordinator's thread has not answered for a second\n");
-    struct MHD_Response *response = http_render(listener, form);
+    struct MHD_Response *response = http_render(http, form);
     if (response == NULL)
         return http_say(connection, MHD_HTTP_INTERNAL_SERVER_ERROR,
                         "memory ran out for an overview\n");
     return MHD_queue_response(connection, MHD_HTTP_OK, response);
 }
 
-static enum MHD_Result http_say_alive(http_listener *listener, struct MHD_Connection *connection,
+static enum MHD_Result http_say_alive(muster_http *http, struct MHD_Connection *connection,
                                       int64_t longest_ns)
 {
     char sentence[96];
-    int64_t age_ns = http_refresh(listener->http);
+    int64_t age_ns = muster_editions_await(&http->editions);
     if (age_ns >= 0 && age_ns <= longest_ns)
         return http_say(connection, MHD_HTTP_OK, "ok\n");
     snprintf(sentence, sizeof sentence, "the coordinator's thread %s for %lld ms\n",
              age_ns < 0 ? "has never answered" : "has not answered",
-             (long long)((age_ns < 0 ? HTTP_WAIT_NS : age_ns) / 1000000));
+             (long long)((age_ns < 0 ? HTTP_READY_NS : age_ns) / 1000000));
     return http_say(connection, MHD_HTTP_SERVICE_UNAVAILABLE, sentence);
 }
 
@@ -314,7 +213,7 @@ static bool http_host_is_ours(const http_listener *listener, struct MHD_Connecti
 {
     static const char *const ours[] = {"localhost", "127.", "[::1]"};
     const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
-    if (!listener->loopback || listener->is_unix || host == NULL)
+    if (!listener->address.is_loopback || listener->address.is_unix || host == NULL)
         return true;
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
         size_t length = strlen(ours[i]);
@@ -347,12 +246,12 @@ static enum MHD_Result http_answer(void *context, struct MHD_Connection *connect
     if (strcmp(url, "/") == 0)
         return http_say_page(connection);
     if (strcmp(url, "/healthz") == 0)
-        return http_say_alive(listener, connection, HTTP_ALIVE_NS);
+        return http_say_alive(listener->http, connection, HTTP_ALIVE_NS);
     if (strcmp(url, "/readyz") == 0)
-        return http_say_alive(listener, connection, HTTP_WAIT_NS);
+        return http_say_alive(listener->http, connection, HTTP_READY_NS);
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         if (strcmp(url, forms[i].url) == 0)
-            return http_show(listener, connection, forms[i].form);
+            return http_show(listener->http, connection, forms[i].form);
     }
     return http_say(connection, MHD_HTTP_NOT_FOUND,
                     "there are / /status /status.txt /metrics /healthz /readyz\n");
@@ -371,18 +270,59 @@ static void http_notice(void *context, struct MHD_Connection *connection, void *
                         enum MHD_ConnectionNotificationCode code)
 {
     http_listener *listener = context;
-    const int fd = http_connection_fd(connection);
-    const int wanted = code == MHD_CONNECTION_NOTIFY_STARTED ? -1 : fd;
-    (void)state;
-    pthread_mutex_lock(&listener->http->lock);
-    for (size_t i = 0; i < HTTP_CONNECTIONS_MAX && fd >= 0; i++) {
-        if (listener->connections[i].fd == wanted) {
-            listener->connections[i] =
-                (http_connection){code == MHD_CONNECTION_NOTIFY_STARTED ? fd : -1, http_now_ns()};
-            break;
+    http_connection *known = *state;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (known != NULL)
+            known->fd = -1;
+        return;
+    }
+    for (size_t i = 0; i < HTTP_CONNECTIONS_MAX && known == NULL; i++) {
+        if (listener->connections[i].fd < 0)
+            known = &listener->connections[i];
+    }
+    if (known != NULL)
+        *known = (http_connection){http_connection_fd(connection), http_now_ns()};
+    *state = known;
+}
+
+/* Who sends a byte now and then is never idle, and would hold its place for ever. A connection that has
+ * had its time is shut; libmicrohttpd sees that, and closes it. */
+static void http_sweep(http_listener *listener, int64_t now_ns)
+{
+    for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        const http_connection *connection = &listener->connections[i];
+        if (connection->fd >= 0 && now_ns - connection->since_ns > HTTP_CONNECTION_NS)
+            shutdown(connection->fd, SHUT_RDWR);
+    }
+}
+
+/* How long there is nothing to do, unless a descriptor says so. */
+static int http_sleep_ms(const muster_http *http)
+{
+    MHD_UNSIGNED_LONG_LONG sleep_ms = HTTP_SWEEP_MS;
+    for (size_t i = 0; i < http->listener_count; i++) {
+        MHD_UNSIGNED_LONG_LONG its_ms = 0;
+        if (MHD_get_timeout(http->listeners[i].daemon, &its_ms) == MHD_YES && its_ms < sleep_ms)
+            sleep_ms = its_ms;
+    }
+    return (int)sleep_ms;
+}
+
+static void *http_serve(void *argument)
+{
+    muster_http *http = argument;
+    struct pollfd ready[1 + MUSTER_COORDINATOR_HTTP_MAX] = {{http->end_fd, POLLIN, 0}};
+    for (size_t i = 0; i < http->listener_count; i++)
+        ready[1 + i] = (struct pollfd){http->listeners[i].epoll_fd, POLLIN, 0};
+    while (ready[0].revents == 0) {
+        poll(ready, 1 + http->listener_count, http_sleep_ms(http));
+        const int64_t now_ns = http_now_ns();
+        for (size_t i = 0; i < http->listener_count; i++) {
+            http_sweep(&http->listeners[i], now_ns);
+            MHD_run(http->listeners[i].daemon);
         }
     }
-    pthread_mutex_unlock(&listener->http->lock);
+    return NULL;
 }
 
 /* Its words are about peers that behave oddly: nobody could do anything about them. */
@@ -393,77 +333,54 @@ static void http_hush(void *context, const char *format, va_list arguments)
     (void)arguments;
 }
 
-static muster_status http_refuse(const http_listener *listener, int reason, muster_error *error)
-{
-    return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
-                            "the HTTP side cannot listen at %.100s: %s; choose another address",
-                            listener->text, strerror(reason));
-}
-
-/* A socket that is bound and listens; -1: see errno. */
-static int http_bind(http_listener *listener, muster_http_address *address)
-{
-    const int yes = 1;
-    const struct sockaddr_un *local = (const struct sockaddr_un *)&address->address;
-    if (address->is_unix && muster_endpoint_ipc_taken(local->sun_path)) {
-        errno = EADDRINUSE;
-        return -1;
-    }
-    /* What a coordinator that was killed left behind; nothing but a socket is removed. */
-    struct stat facts;
-    if (address->is_unix && lstat(local->sun_path, &facts) == 0 && S_ISSOCK(facts.st_mode))
-        unlink(local->sun_path);
-    int fd = socket(address->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    socklen_t bytes = sizeof address->address;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
-        bind(fd, (struct sockaddr *)&address->address, address->address_bytes) == 0) {
-        if (address->is_unix) {
-            snprintf(listener->path, sizeof listener->path, "%s", local->sun_path);
-            chmod(local->sun_path, S_IRUSR | S_IWUSR);
-        }
-        if (listen(fd, HTTP_BACKLOG) == 0 &&
-            (address->is_unix ||
-             getsockname(fd, (struct sockaddr *)&address->address, &bytes) == 0))
-            return fd;
-    }
-    int reason = errno;
-    close(fd);
-    errno = reason;
-    return -1;
-}
-
 static muster_status http_listen(muster_http *http, const char *text, muster_error *error)
 {
     http_listener *listener = &http->listeners[http->listener_count];
     muster_http_address address;
+    int fd = -1;
     muster_status status = muster_http_address_parse(text, &address, error);
+    if (status == MUSTER_OK)
+        status = muster_http_address_listen(&address, &fd, error);
     if (status != MUSTER_OK)
         return status;
     listener->http = http;
-    listener->is_unix = address.is_unix;
-    listener->loopback = address.is_loopback;
+    listener->address = address;
     for (size_t i = 0; i < HTTP_CONNECTIONS_MAX; i++)
         listener->connections[i].fd = -1;
     muster_http_address_text(&address, listener->text, sizeof listener->text);
-    int fd = http_bind(listener, &address);
-    if (fd < 0)
-        return http_refuse(listener, errno, error);
-    muster_http_address_text(&address, listener->text, sizeof listener->text);
+    /* No thread of the library's own: ours also looks after those that take too long. */
     listener->daemon = MHD_start_daemon(
-        MHD_USE_AUTO_INTERNAL_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_answer, listener,
+        MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, http_answer, listener,
         MHD_OPTION_EXTERNAL_LOGGER, http_hush, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY_BYTES,
         MHD_OPTION_NOTIFY_CONNECTION, http_notice, listener, MHD_OPTION_END);
     if (listener->daemon == NULL) {
         close(fd);
+        muster_http_address_unlink(&address);
         return muster_error_set(error, MUSTER_ERR_SYSTEM, MUSTER_FIELD_NONE, 0, 0,
-                                "the HTTP side's thread for %.100s cannot be started",
-                                listener->text);
+                                "--http %.100s: its server cannot be started", listener->text);
     }
+    listener->epoll_fd = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     http->listener_count++;
+    return muster_error_set_ok(error);
+}
+
+static muster_status http_start(muster_http *http, const char *const *addresses, size_t count,
+                                muster_error *error)
+{
+    muster_status status = muster_editions_init(&http->editions, error);
+    http->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (status == MUSTER_OK && http->end_fd < 0)
+        status = muster_error_set_errno(error, errno, "making an eventfd");
+    for (size_t i = 0; i < count && status == MUSTER_OK; i++)
+        status = http_listen(http, addresses[i], error);
+    if (status != MUSTER_OK)
+        return status;
+    int reason = pthread_create(&http->thread, NULL, http_serve, http);
+    if (reason != 0)
+        return muster_error_set_errno(error, reason, "starting the thread of the HTTP side");
+    http->has_thread = true;
     return muster_error_set_ok(error);
 }
 
@@ -477,18 +394,7 @@ muster_status muster_http_open(const char *const *addresses, size_t count, muste
     if (opened == NULL)
         return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
                                 "no memory for the HTTP side");
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&opened->given, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&opened->lock, NULL);
-    opened->wanted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    muster_status status = opened->wanted_fd >= 0
-                               ? MUSTER_OK
-                               : muster_error_set_errno(error, errno, "making an eventfd");
-    for (size_t i = 0; i < count && status == MUSTER_OK; i++)
-        status = http_listen(opened, addresses[i], error);
+    muster_status status = http_start(opened, addresses, count, error);
     if (status != MUSTER_OK) {
         muster_http_close(opened);
         return status;
@@ -497,25 +403,28 @@ muster_status muster_http_open(const char *const *addresses, size_t count, muste
     return muster_error_set_ok(error);
 }
 
+static void http_end_thread(muster_http *http)
+{
+    const uint64_t one = 1;
+    muster_editions_end(&http->editions);
+    (void)!write(http->end_fd, &one, sizeof one);
+    pthread_join(http->thread, NULL);
+}
+
 void muster_http_close(muster_http *http)
 {
     if (http == NULL)
         return;
+    if (http->has_thread)
+        http_end_thread(http);
     for (size_t i = 0; i < http->listener_count; i++) {
-        http_listener *listener = &http->listeners[i];
-        MHD_stop_daemon(listener->daemon);
-        http_listener_forget(listener);
-        http_edition_drop(listener->edition);
+        MHD_stop_daemon(http->listeners[i].daemon);
+        muster_http_address_unlink(&http->listeners[i].address);
     }
-    for (size_t i = 0; i < MUSTER_COORDINATOR_HTTP_MAX; i++) {
-        if (http->listeners[i].path[0] != '\0')
-            unlink(http->listeners[i].path);
-    }
-    http_edition_drop(http->edition);
-    if (http->wanted_fd >= 0)
-        close(http->wanted_fd);
-    pthread_cond_destroy(&http->given);
-    pthread_mutex_destroy(&http->lock);
+    http_forget(http);
+    muster_editions_clean_up(&http->editions);
+    if (http->end_fd >= 0)
+        close(http->end_fd);
     free(http);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The coordinator's HTTP side: read only, on threads of its own, so that nobody who reads slowly, or asks
+/* The coordinator's HTTP side: read only, on a thread of its own, so that nobody who reads slowly, or asks
  * a lot, costs the thread that serves ranks more than a copy of what it knows, and that not too often.
  *
  *   GET /            the status page          GET /healthz   is it alive?

@@ -20,6 +20,8 @@
 #define OWN_COORDINATOR_WAIT_NS (50 * NS_PER_MS)
 #define OWN_COORDINATOR_WAIT_MAX_NS (2000 * NS_PER_MS)
 #define OWN_COORDINATOR_STOP_MS 2000
+/* More quick deaths than that, and it is started without the --http that people gave. */
+#define OWN_COORDINATOR_HTTP_DEATHS 1
 
 extern char **environ;
 
@@ -50,7 +52,9 @@ static muster_status own_coordinator_spawn(muster_launcher *launcher, muster_err
         arguments[at++] = "--http";
         arguments[at++] = own->status;
     }
-    if (launcher->options.http != NULL) {
+    /* A page is not worth the job: where the port is taken when a coordinator comes back, it does so
+     * without. */
+    if (launcher->options.http != NULL && own->quick_deaths <= OWN_COORDINATOR_HTTP_DEATHS) {
         arguments[at++] = "--http";
         arguments[at++] = (char *)(uintptr_t)launcher->options.http;
     }

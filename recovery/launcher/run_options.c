@@ -36,7 +36,8 @@
     X(TRACE, "trace", "DIR", "flight recorder of every rank, job.json and events.jsonl into DIR") \
     X(REPORT, "report", "FILE", "how long each recovery took, as JSON") \
     X(EVENTS, "events", "FILE", "append what happens, as JSON lines") \
-    X(HTTP, "http", "ADDRESS:PORT", "show the job's status there: page, JSON, metrics; read only") \
+    X(HTTP, "http", "[ADDRESS:]PORT", \
+      "show the job's status there: page, JSON, metrics; read only") \
     X(GRACE, "grace-ms", "10000", "from a signal that ends the job to SIGKILL") \
     X(DRILL, "drill", "slot=S,step=N,signal=KILL|STOP[,again=M]", \
       "lose slot S on purpose once step N is committed (and again at step M)") \

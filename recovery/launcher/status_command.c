@@ -37,7 +37,7 @@ static void status_print_help(void)
         "usage: muster status [--http ADDRESS:PORT] [--json] [--watch[=MS]]\n"
         "Shows the jobs of a coordinator: slots, incarnations, epochs, what each rank does, who\n"
         "waits for whom, verdicts and recoveries.\n\n"
-        "  --http ADDRESS:PORT   of `muster coordinator --http` or `muster run --http`, also\n"
+        "  --http [ADDRESS:]PORT of `muster coordinator --http` or `muster run --http`, also\n"
         "                        unix:PATH; else all of this user's `muster run` on this host\n"
         "  --json                as JSON, one line a coordinator\n"
         "  --watch[=MS]          again and again, every second or as given\n\n"
@@ -47,6 +47,15 @@ static void status_print_help(void)
 static int status_usage(const char *sentence)
 {
     fprintf(stderr, "muster status: %s\nmuster status: see `muster status --help`\n", sentence);
+    return STATUS_EXIT_USAGE;
+}
+
+static int status_unknown(const char *argument)
+{
+    fprintf(stderr,
+            "muster status: '%s': unknown, or it lacks its value or takes none\n"
+            "muster status: see `muster status --help`\n",
+            argument);
     return STATUS_EXIT_USAGE;
 }
 
@@ -78,7 +87,7 @@ static int status_parse(status_command *command, int argc, char **argv)
             command->help = true;
             break;
         default:
-            return status_usage("an option is unknown, lacks its value or takes none");
+            return status_unknown(argv[optind - 1]);
         }
     }
     return optind < argc ? status_usage("it takes options only") : STATUS_EXIT_OK;
@@ -103,11 +112,10 @@ static int status_show_runs(const status_command *command)
     static char paths[STATUS_RUNS_MAX][MUSTER_RUN_FOLDER_BYTES];
     size_t count = muster_run_folder_list(paths, STATUS_RUNS_MAX);
     size_t shown = 0;
+    muster_error error;
+    muster_error_init(&error);
     for (size_t i = 0; i < count; i++) {
         char where[MUSTER_RUN_FOLDER_BYTES + 32];
-        muster_error error;
-        memset(&error, 0, sizeof error);
-        error.struct_bytes = sizeof error;
         snprintf(where, sizeof where, "unix:%.*s/" MUSTER_RUN_FOLDER_STATUS,
                  MUSTER_RUN_FOLDER_BYTES, paths[i]);
         if (shown > 0 && !command->json)
@@ -117,16 +125,19 @@ static int status_show_runs(const status_command *command)
     }
     if (shown > 0)
         return STATUS_EXIT_OK;
-    fprintf(stderr, "muster status: no `muster run` of this user with a coordinator of its own is "
-                    "under way here; name another with --http ADDRESS:PORT\n");
+    if (error.status != MUSTER_OK)
+        fprintf(stderr, "muster status: %s\n", error.message);
+    else
+        fprintf(stderr,
+                "muster status: no `muster run` of this user is under way here; name another "
+                "coordinator with --http ADDRESS:PORT\n");
     return STATUS_EXIT_COORDINATOR;
 }
 
 static int status_once(const status_command *command)
 {
     muster_error error;
-    memset(&error, 0, sizeof error);
-    error.struct_bytes = sizeof error;
+    muster_error_init(&error);
     if (command->http == NULL)
         return status_show_runs(command);
     if (status_show(command, command->http, &error))

@@ -2,16 +2,21 @@
 #include "operator/http_address.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "operator/endpoint.h"
 #include "operator/policy_options.h"
 
 #define HTTP_ADDRESS_UNIX "unix:"
 #define HTTP_ADDRESS_BYTES 256
+#define HTTP_ADDRESS_BACKLOG 64
 
 bool muster_http_side_built(void)
 {
@@ -21,7 +26,7 @@ bool muster_http_side_built(void)
 static muster_status http_address_refuse(const char *text, const char *why, muster_error *error)
 {
     return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
-                            "HTTP address '%.80s': %s; expected ADDRESS:PORT such as "
+                            "--http '%.80s': %s; expected PORT, ADDRESS:PORT such as "
                             "127.0.0.1:7401 or [::1]:7401, or unix:PATH",
                             text, why);
 }
@@ -82,12 +87,12 @@ muster_status muster_http_address_parse(const char *text, muster_http_address *a
         return http_address_refuse(text, "it is too long", error);
     snprintf(host, sizeof host, "%s", text);
     char *colon = strrchr(host, ':');
-    if (colon == NULL)
-        return http_address_refuse(text, "it has no port", error);
-    *colon = '\0';
-    if (!muster_option_number(colon + 1, 0, UINT16_MAX, &port))
+    if (colon != NULL)
+        *colon = '\0';
+    if (!muster_option_number(colon != NULL ? colon + 1 : host, 0, UINT16_MAX, &port))
         return http_address_refuse(text, "its port is not a number from 0 to 65535", error);
-    if (!http_address_take_host(host, (uint16_t)port, address))
+    /* Other machines see it only where somebody has said so. */
+    if (!http_address_take_host(colon != NULL ? host : "127.0.0.1", (uint16_t)port, address))
         return http_address_refuse(text, "its host is not an address in numbers", error);
     return muster_error_set_ok(error);
 }
@@ -107,4 +112,62 @@ void muster_http_address_text(const muster_http_address *address, char *text, si
         inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
         snprintf(text, bytes, "http://[%s]:%u/", host, ntohs(six->sin6_port));
     }
+}
+
+static const char *http_address_path(const muster_http_address *address)
+{
+    return ((const struct sockaddr_un *)&address->address)->sun_path;
+}
+
+/* Nothing but a socket is removed. */
+void muster_http_address_unlink(const muster_http_address *address)
+{
+    struct stat facts;
+    if (address->is_unix && lstat(http_address_path(address), &facts) == 0 &&
+        S_ISSOCK(facts.st_mode))
+        unlink(http_address_path(address));
+}
+
+/* Bound, and listening. False: see errno. */
+static bool http_address_bind(int fd, muster_http_address *address)
+{
+    const int yes = 1;
+    socklen_t bytes = sizeof address->address;
+    /* What is set before a Unix socket is bound is the mode of its file: there is no moment at which
+     * others could connect. */
+    if (address->is_unix ? fchmod(fd, S_IRUSR | S_IWUSR) != 0
+                         : setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0)
+        return false;
+    return bind(fd, (struct sockaddr *)&address->address, address->address_bytes) == 0 &&
+           listen(fd, HTTP_ADDRESS_BACKLOG) == 0 &&
+           (address->is_unix || getsockname(fd, (struct sockaddr *)&address->address, &bytes) == 0);
+}
+
+static muster_status http_address_fail(const muster_http_address *address, int reason,
+                                       muster_error *error)
+{
+    char text[HTTP_ADDRESS_BYTES];
+    muster_http_address_text(address, text, sizeof text);
+    return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
+                            "--http: cannot listen at %.110s: %s; choose another address", text,
+                            strerror(reason));
+}
+
+muster_status muster_http_address_listen(muster_http_address *address, int *fd, muster_error *error)
+{
+    *fd = -1;
+    if (address->is_unix && muster_endpoint_ipc_taken(http_address_path(address)))
+        return http_address_fail(address, EADDRINUSE, error);
+    /* What a coordinator that was killed has left behind. */
+    muster_http_address_unlink(address);
+    int opened = socket(address->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (opened < 0)
+        return http_address_fail(address, errno, error);
+    if (!http_address_bind(opened, address)) {
+        int reason = errno;
+        close(opened);
+        return http_address_fail(address, reason, error);
+    }
+    *fd = opened;
+    return muster_error_set_ok(error);
 }

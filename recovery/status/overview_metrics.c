@@ -224,7 +224,8 @@ enum {
 
 static const metrics_rank_family rank_families[METRICS_RANK_COUNT] = {
     [METRICS_RANK_UP] = {"muster_rank_up", "gauge",
-                         "1 while a process that is not suspected fills the slot."},
+                         "1 while a process that is not suspected fills the slot; absent once the "
+                         "slot is retired or has left."},
     [METRICS_RANK_INCARNATION] = {"muster_rank_incarnation", "gauge",
                                   "How many processes the slot has lost before this one."},
     [METRICS_RANK_SILENT] = {"muster_rank_silent_seconds", "gauge", "Since it was last heard."},
@@ -242,8 +243,8 @@ static bool metrics_rank_value(const muster_view_slot *slot, int family, double 
     bool filled = slot->seat == MUSTER_VIEW_SEAT_FILLED;
     switch (family) {
     case METRICS_RANK_UP:
-        *value = filled && !slot->suspected && !slot->connection_lost;
-        return true;
+        *value = filled && !slot->suspected && !slot->connection_lost && !slot->expected;
+        return slot->seat != MUSTER_VIEW_SEAT_RETIRED && slot->seat != MUSTER_VIEW_SEAT_LEFT;
     case METRICS_RANK_INCARNATION:
         *value = slot->incarnation;
         return filled;
