@@ -295,6 +295,8 @@ void muster_core_spare_remove(muster_core *core, muster_core_process *spare);
 bool muster_core_rejoin(muster_core *core, muster_connection connection,
                         const muster_message *message);
 void muster_core_adoption_turn(muster_core *core);
+/* Somebody knows of this job's past, and we have no journal of it. */
+void muster_core_met_before(muster_core *core);
 /* A message of a higher term: true when it may be handled. */
 bool muster_core_term_meet(muster_core *core, uint64_t term);
 

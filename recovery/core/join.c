@@ -200,7 +200,7 @@ void muster_core_join(muster_core *core, muster_connection connection,
     muster_core_slot *slot = &core->slots[message->slot];
     if (!core->restored && message->incarnation != UINT32_MAX &&
         message->incarnation > slot->fence) {
-        core->met_before = true; /* it has predecessors that we have not heard of */
+        muster_core_met_before(core); /* it has predecessors that we have not heard of */
     }
     if (!join_seat(core, connection, slot, message)) {
         return;
