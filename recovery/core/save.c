@@ -22,6 +22,8 @@ static void save_slot(muster_stream *stream, muster_core_slot *slot)
     muster_stream_u8(stream, &replacement);
     muster_stream_bool(stream, &slot->member);
     muster_stream_bool(stream, &slot->process.left);
+    muster_stream_bool(stream, &slot->late);
+    muster_stream_bool(stream, &slot->left_for_good);
     muster_stream_bool(stream, &slot->process.from_spare);
     muster_stream_u32(stream, &slot->process.incarnation);
     muster_stream_i32(stream, &slot->process.launched_id);
@@ -228,7 +230,11 @@ static bool restore_slots(muster_core *core)
                 slot->replacement = core->state == MUSTER_CORE_FORMING
                                         ? MUSTER_CORE_REPLACEMENT_NONE
                                         : MUSTER_CORE_REPLACEMENT_STARTED;
-                if (kept.from_spare) {
+                if (slot->late) {
+                    slot->late = false;
+                    slot->seat = MUSTER_CORE_SEAT_RETIRED; /* as before it came: it comes again */
+                    slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
+                } else if (kept.from_spare) {
                     /* It comes back as the spare that it was: the number was its own. */
                     slot->fence = kept.incarnation + 1;
                     slot->replacement = MUSTER_CORE_REPLACEMENT_WANTED;
