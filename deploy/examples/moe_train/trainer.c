@@ -237,8 +237,8 @@ static muster_status rebuild(struct trainer *trainer)
             result.kind == MUSTER_REBUILD_GROW     ? "grown; lost"
             : result.kind == MUSTER_REBUILD_SHRINK ? "shrunk by"
                                                    : "replaced",
-            result.lost_slot_count,
-            (double)result.quiet_ns * 1e-6, (double)result.connect_ns * 1e-6);
+            result.lost_slot_count, (double)result.quiet_ns * 1e-6,
+            (double)result.connect_ns * 1e-6);
     }
     return status;
 }
