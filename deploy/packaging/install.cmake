@@ -31,3 +31,11 @@ endif()
 
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE
   DESTINATION ${CMAKE_INSTALL_DATADIR}/licenses/muster)
+
+# All that is installed and nothing else: `cmake --build --target muster_installed` before an install.
+add_custom_target(muster_installed)
+foreach(target muster_library muster_command muster-lttng muster-nccl)
+  if(TARGET ${target})
+    add_dependencies(muster_installed ${target})
+  endif()
+endforeach()

@@ -25,7 +25,7 @@ typedef struct kind_of_loss {
 
 #define SHRINK "--on-loss", "shrink"
 /* Silence and batch deadlines that a benchmark can wait for; the defaults are 10 s and 10 min. */
-#define SOON "--heartbeat-ms", "100", "--suspect-ms", "200"
+#define SOON "--heartbeat-ms", "100", "--suspect-ms", "200", "--reconnect-ms", "500"
 
 static const kind_of_loss kinds[] = {
     {"shrink", "SIGKILL", {"kill", {SHRINK}, 0, 0, 0}, 5e3, 10e3, 100e3, 1},

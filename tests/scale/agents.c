@@ -157,6 +157,7 @@ static void hear(crowd *all, agent *one, const uint8_t *bytes, size_t byte_count
         answer(all, one, MUSTER_MESSAGE_QUIET);
         return;
     case MUSTER_MESSAGE_PING:
+    case MUSTER_MESSAGE_NOTE:
         return;
     default:
         if (!one->silent) {

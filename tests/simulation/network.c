@@ -194,6 +194,7 @@ void sim_network_send_back(sim_world *world, int coordinator, uint64_t connectio
 static bool packet_decode(sim_world *world, sim_packet **first, muster_message *message)
 {
     sim_packet *packet = *first;
+    MUSTER_ASSERT(packet);
     muster_error error;
     muster_error_init(&error);
     *first = packet->next;
@@ -218,7 +219,8 @@ static int64_t packet_due(const sim_packet *packet, int64_t cut_ns)
 bool sim_network_receive(sim_client *client, muster_message *message)
 {
     const sim_network *network = &client->world->network;
-    if (packet_due(client->in, network->cut_from_ns[client->host]) > client->world->now_ns) {
+    if (!client->in ||
+        packet_due(client->in, network->cut_from_ns[client->host]) > client->world->now_ns) {
         return false;
     }
     return packet_decode(client->world, &client->in, message);
@@ -297,7 +299,7 @@ sim_client *sim_network_take(sim_world *world, int coordinator, muster_message *
             first_ns = packet_ns;
         }
     }
-    if (first_ns > world->now_ns || !packet_decode(world, &first->out, message)) {
+    if (!first || first_ns > world->now_ns || !packet_decode(world, &first->out, message)) {
         return NULL;
     }
     return first;

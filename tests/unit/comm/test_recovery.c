@@ -121,6 +121,7 @@ static void lose(int32_t slot, int signal)
     options.policy.deadlines.heartbeat_ns = 50000000;
     options.policy.deadlines.suspect_ns = 200000000;
     options.policy.deadlines.silence_ns = 600000000;
+    options.policy.deadlines.reconnect_ns = 300000000;
     int statuses[RANKS] = {0};
     harness_run_processes(&options, work_until_lost, &lost, signal == SIGSTOP ? wake_stopped : NULL,
                           statuses);

@@ -178,6 +178,7 @@ static void test_devices_that_cannot_be_opened(void **state)
         options_init(&options);
         options.not_joined = refused;
         options.policy.deadlines.join_ns = 200000000;
+        options.policy.deadlines.start_ns = 200000000;
         atomic_store(&device_api()->controls->open_status[WRONG], codes[i]);
         harness_run_threads(&options, must_not_join, &wanted);
         reset();
@@ -228,6 +229,7 @@ static void test_options_that_cannot_work(void **state)
         options.not_joined = refused;
         options.adapt = spoil;
         options.policy.deadlines.join_ns = 200000000;
+        options.policy.deadlines.start_ns = 200000000;
         harness_run_threads(&options, others_may_join, (void *)(uintptr_t)&wanted[wrong_option]);
     }
 }

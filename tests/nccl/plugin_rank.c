@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plugin_rank.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "public_api.h"
+#include "raw_rank.h"
+
+#define SECOND_NS ((int64_t)1000000000)
+
+/* Against hangs; a machine under load takes its time. */
+enum { PATIENCE_S = 60 };
+
+typedef struct plugin_shared {
+    _Atomic pid_t processes[PLUGIN_PROCESSES_MAX];
+    atomic_bool lost[PLUGIN_PROCESSES_MAX];
+    atomic_int marks[PLUGIN_MARKS_MAX];
+    atomic_bool id_there[PLUGIN_EPOCHS_MAX];
+    muster_device_id ids[PLUGIN_EPOCHS_MAX];
+} plugin_shared;
+
+static plugin_shared *shared;
+
+const muster_device_table *muster_device_plugin(void);
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+void plugin_rank_pause_ms(int ms)
+{
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+void plugin_rank_check(const plugin_rank *self, bool holds, const char *condition, const char *file,
+                       int line)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "%s:%d: process %d, rank %d of %d, epoch %d: %s; last error: %s\n", file, line,
+            self->process, self->rank, self->size, self->epoch, condition, self->error.message);
+    _exit(1);
+}
+
+bool plugin_rank_is_lost(int process)
+{
+    return atomic_load(&shared->lost[process]);
+}
+
+bool plugin_rank_is_revoked(const plugin_rank *self)
+{
+    for (int i = 0; i < self->size; i++) {
+        if (plugin_rank_is_lost(self->members[i]))
+            return true;
+    }
+    return false;
+}
+
+static bool is_cancelled(void *context)
+{
+    return plugin_rank_is_revoked(context);
+}
+
+void plugin_rank_mark(int mark)
+{
+    atomic_fetch_add(&shared->marks[mark], 1);
+}
+
+int plugin_rank_marks(int mark)
+{
+    return atomic_load(&shared->marks[mark]);
+}
+
+void plugin_rank_await_marks(plugin_rank *self, int mark, int times)
+{
+    const int64_t end_ns = now_ns() + PATIENCE_S * SECOND_NS;
+    while (plugin_rank_marks(mark) < times) {
+        PLUGIN_CHECK(self, now_ns() < end_ns);
+        plugin_rank_pause_ms(1);
+    }
+}
+
+/* ---- communicators ---- */
+
+static void set_members(plugin_rank *self, const int *members, int size, int epoch)
+{
+    self->epoch = epoch;
+    self->size = size;
+    self->rank = -1;
+    for (int i = 0; i < size; i++) {
+        self->members[i] = members[i];
+        if (members[i] == self->process)
+            self->rank = i;
+    }
+    PLUGIN_CHECK(self, self->rank >= 0);
+}
+
+static muster_device_connect_options connect_options(plugin_rank *self)
+{
+    return (muster_device_connect_options){.epoch = (uint64_t)self->epoch,
+                                           .communicator = 1,
+                                           .ids = &shared->ids[self->epoch],
+                                           .id_count = 1,
+                                           .own_rank = self->rank,
+                                           .rank_count = self->size,
+                                           .deadline_ns = now_ns() + PATIENCE_S * SECOND_NS,
+                                           .cancelled = is_cancelled,
+                                           .context = self};
+}
+
+muster_status plugin_rank_connect(plugin_rank *self, const int *members, int size, int epoch)
+{
+    set_members(self, members, size, epoch);
+    if (self->rank == 0) {
+        PLUGIN_CHECK(self, self->table->make_id(self->device, &shared->ids[epoch], &self->error) ==
+                               MUSTER_OK);
+        atomic_store(&shared->id_there[epoch], true);
+    }
+    while (!atomic_load(&shared->id_there[epoch])) {
+        if (plugin_rank_is_revoked(self))
+            return MUSTER_ERR_RANK_LOST;
+        plugin_rank_pause_ms(1);
+    }
+    const muster_device_connect_options options = connect_options(self);
+    return self->table->connect(self->device, &options, &self->comm, &self->error);
+}
+
+int plugin_rank_survivors(const plugin_rank *self, int *survivors)
+{
+    int count = 0;
+    for (int i = 0; i < self->size; i++) {
+        if (!plugin_rank_is_lost(self->members[i]))
+            survivors[count++] = self->members[i];
+    }
+    return count;
+}
+
+void plugin_rank_recover(plugin_rank *self, bool keep)
+{
+    self->table->revoke(self->device, keep);
+    PLUGIN_CHECK(self, self->table->await_revoked(self->device, &self->error) == MUSTER_OK);
+    if (self->comm != NULL && !(keep && self->table->can_shrink(self->comm)))
+        plugin_rank_close(self);
+    self->table->revive(self->device);
+}
+
+muster_status plugin_rank_shrink(plugin_rank *self, const int *survivors, int count, int epoch)
+{
+    int excluded[PLUGIN_PROCESSES_MAX], excluded_count = 0;
+    for (int i = 0, next = 0; i < self->size; i++) {
+        if (next < count && survivors[next] == self->members[i])
+            next++;
+        else
+            excluded[excluded_count++] = i;
+    }
+    set_members(self, survivors, count, epoch);
+    const muster_device_connect_options options = connect_options(self);
+    muster_device_comm *parent = self->comm;
+    self->comm = NULL;
+    const muster_status status =
+        self->table->shrink(parent, excluded, excluded_count, &options, &self->comm, &self->error);
+    muster_error ignored;
+    muster_error_init(&ignored);
+    PLUGIN_CHECK(self, self->table->comm_close(parent, &ignored) == MUSTER_OK);
+    return status;
+}
+
+void plugin_rank_close(plugin_rank *self)
+{
+    if (self->comm != NULL)
+        PLUGIN_CHECK(self, self->table->comm_close(self->comm, &self->error) == MUSTER_OK);
+    self->comm = NULL;
+}
+
+/* ---- data ---- */
+
+muster_status plugin_rank_finish(plugin_rank *self, muster_device_batch *batch)
+{
+    const int64_t end_ns = now_ns() + PATIENCE_S * SECOND_NS;
+    for (;;) {
+        bool enqueued = false, done = false;
+        const muster_status status = self->table->progress(batch, &enqueued, &done, &self->error);
+        if (status != MUSTER_OK || done)
+            return status;
+        if (plugin_rank_is_revoked(self))
+            return MUSTER_ERR_RANK_LOST;
+        PLUGIN_CHECK(self, now_ns() < end_ns);
+        plugin_rank_pause_ms(0);
+    }
+}
+
+/* An error that NCCL found before the parent told of the loss: the loss follows. */
+static muster_status as_loss(plugin_rank *self, muster_status status)
+{
+    const int64_t end_ns = now_ns() + PATIENCE_S * SECOND_NS;
+    if (status != MUSTER_ERR_DEVICE_CALL)
+        return status;
+    while (!plugin_rank_is_revoked(self)) {
+        PLUGIN_CHECK(self, now_ns() < end_ns);
+        plugin_rank_pause_ms(1);
+    }
+    return MUSTER_ERR_RANK_LOST;
+}
+
+static muster_status run_batch(plugin_rank *self, const muster_transport_operation *operations,
+                               size_t count)
+{
+    muster_device_batch *batch = NULL;
+    muster_status status =
+        self->table->submit(self->comm, NULL, operations, count, &batch, &self->error);
+    if (status == MUSTER_OK)
+        status = plugin_rank_finish(self, batch);
+    if (status != MUSTER_OK && batch != NULL) {
+        /* As the contract wants it: aborted before it is let go. */
+        self->table->revoke(self->device, false);
+        PLUGIN_CHECK(self, self->table->await_revoked(self->device, &self->error) == MUSTER_OK);
+    }
+    self->table->release(batch);
+    return as_loss(self, status);
+}
+
+static uint64_t seed_of(const plugin_rank *self, int rank)
+{
+    return (uint64_t)self->epoch * 1000 + (uint64_t)rank;
+}
+
+/* Rank r moves bytes + r; the root's part lies first. */
+static size_t offset_of(size_t bytes, int rank)
+{
+    return (size_t)rank * bytes + (size_t)rank * ((size_t)rank - 1) / 2 * (rank > 0);
+}
+
+static muster_status move(plugin_rank *self, bool gather, unsigned char *mine, unsigned char *all,
+                          size_t bytes)
+{
+    muster_transport_operation operations[PLUGIN_PROCESSES_MAX];
+    size_t count = 0;
+    if (self->rank != 0) {
+        operations[count++] = (muster_transport_operation){
+            .kind = gather ? MUSTER_TRANSPORT_SEND : MUSTER_TRANSPORT_RECEIVE,
+            .peer = 0,
+            .data = mine,
+            .bytes = bytes + (size_t)self->rank};
+        return run_batch(self, operations, count);
+    }
+    for (int i = 0; i < self->size; i++) {
+        unsigned char *place = all + offset_of(bytes, i);
+        muster_transport_operation operation = {.peer = i, .data = place, .bytes = bytes + i};
+        operation.kind = gather ? MUSTER_TRANSPORT_RECEIVE : MUSTER_TRANSPORT_SEND;
+        if (i == 0) {
+            operation.kind = MUSTER_TRANSPORT_COPY;
+            operation.data = gather ? place : mine;
+            operation.source = gather ? mine : place;
+        }
+        if (operation.bytes > 0) /* as the layers above skip it */
+            operations[count++] = operation;
+    }
+    return run_batch(self, operations, count);
+}
+
+static void *device_memory(const plugin_rank *self, size_t bytes)
+{
+    void *memory = NULL;
+    PLUGIN_CHECK(self, cudaMalloc(&memory, bytes) == CUDA_SUCCESS);
+    PLUGIN_CHECK(self, self->table->check_memory(self->device, memory, bytes, NULL) == MUSTER_OK);
+    return memory;
+}
+
+muster_status plugin_rank_exchange(plugin_rank *self, size_t bytes)
+{
+    const size_t own = bytes + (size_t)self->rank;
+    unsigned char *mine = device_memory(self, own + 1);
+    unsigned char *all = device_memory(self, offset_of(bytes, self->size) + 1);
+    raw_rank_fill(mine, own, seed_of(self, self->rank));
+    muster_status status = move(self, true, mine, all, bytes);
+    for (int i = 0; status == MUSTER_OK && self->rank == 0 && i < self->size; i++) {
+        const size_t part = bytes + (size_t)i;
+        PLUGIN_CHECK(
+            self, raw_rank_first_wrong(all + offset_of(bytes, i), part, seed_of(self, i)) == part);
+    }
+    memset(mine, 0, own);
+    if (status == MUSTER_OK)
+        status = move(self, false, mine, all, bytes);
+    if (status == MUSTER_OK)
+        PLUGIN_CHECK(self, raw_rank_first_wrong(mine, own, seed_of(self, self->rank)) == own);
+    PLUGIN_CHECK(self, cudaFree(mine) == CUDA_SUCCESS);
+    PLUGIN_CHECK(self, cudaFree(all) == CUDA_SUCCESS);
+    return status;
+}
+
+/* ---- processes ---- */
+
+void plugin_rank_open(plugin_rank *self)
+{
+    const muster_device_options options = {.device = self->process % 16,
+                                           .abort_timeout_ns = PATIENCE_S * SECOND_NS,
+                                           .bracket_timeout_ns = PATIENCE_S * SECOND_NS};
+    /* Ranks that take each other for hosts of their own talk over sockets. */
+    const char *over = getenv("MUSTER_EMULATED_OVER");
+    if (over != NULL && strcmp(over, "net") == 0) {
+        char host[64];
+        snprintf(host, sizeof(host), "emulated-host-%d-%d", (int)getppid(), self->process);
+        setenv("NCCL_HOSTID", host, 1);
+    }
+    PLUGIN_CHECK(self, self->table->open(&options, &self->device, &self->error) == MUSTER_OK);
+    PLUGIN_CHECK(self, cudaSetDevice(options.device) == CUDA_SUCCESS);
+}
+
+/* Never returns: what the libraries' destructors would do is not what is tested. */
+static void be_process(int process, plugin_body body)
+{
+    plugin_rank self = {.process = process, .table = muster_device_plugin()};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    muster_error_init(&self.error);
+    body(&self);
+    plugin_rank_close(&self);
+    self.table->close(self.device);
+    fflush(NULL);
+    _exit(0);
+}
+
+static bool judge(const char *name, int process, int status, bool killed)
+{
+    const bool by_kill = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (killed ? by_kill : WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    printf("%s: process %d %s %d\n", name, process,
+           WIFSIGNALED(status) ? "was ended by signal" : "ended with",
+           WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    return false;
+}
+
+static int index_of(const pid_t *processes, int count, pid_t process)
+{
+    for (int i = 0; i < count; i++) {
+        if (processes[i] == process)
+            return i;
+    }
+    return -1;
+}
+
+static void kill_lost_and(const pid_t *processes, int count, bool everybody, const bool *ended)
+{
+    for (int i = 0; i < count; i++) {
+        if (!ended[i] && (everybody || plugin_rank_is_lost(i)))
+            kill(processes[i], SIGKILL);
+    }
+}
+
+static bool reap(const char *name, const pid_t *processes, int count, uint64_t killed)
+{
+    bool ended[PLUGIN_PROCESSES_MAX] = {false};
+    bool well = true, in_time = true;
+    const int64_t end_ns = now_ns() + 3 * PATIENCE_S * SECOND_NS;
+    for (int left = count, others = count - __builtin_popcountll(killed); left > 0;) {
+        int status;
+        const pid_t found = waitpid(-1, &status, WNOHANG | WUNTRACED);
+        const int i = found > 0 ? index_of(processes, count, found) : -1;
+        if (i >= 0) {
+            atomic_store(&shared->lost[i], true);
+            if (WIFSTOPPED(status))
+                continue;
+            ended[i] = true;
+            left--;
+            const bool to_be_killed = (killed >> i & 1) != 0;
+            others -= !to_be_killed;
+            well = judge(name, i, status, to_be_killed) && well;
+            continue;
+        }
+        if (in_time && now_ns() > end_ns) {
+            printf("%s: %d processes did not end\n", name, left);
+            in_time = false;
+        }
+        /* Who was stopped for good goes when the others are through. */
+        if (others == 0 || !well || !in_time)
+            kill_lost_and(processes, count, !well || !in_time, ended);
+        plugin_rank_pause_ms(1);
+    }
+    return well && in_time;
+}
+
+bool plugin_rank_run(const char *name, int count, plugin_body body, uint64_t killed)
+{
+    pid_t processes[PLUGIN_PROCESSES_MAX];
+    const int64_t began_ns = now_ns();
+    fflush(NULL);
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        perror("mmap");
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        processes[i] = fork();
+        if (processes[i] == 0)
+            be_process(i, body);
+    }
+    const bool well = reap(name, processes, count, killed);
+    munmap(shared, sizeof(*shared));
+    printf("%-60s %s (%.1f s)\n", name, well ? "ok" : "FAILED",
+           (double)(now_ns() - began_ns) / 1e9);
+    fflush(stdout);
+    return well;
+}
