@@ -191,6 +191,7 @@ static void adoption_take(muster_core *core)
     muster_core_met_before(core);
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         core->slots[i].member = false;
+        core->slots[i].late = false; /* taken in, or turned out below */
     }
     for (int32_t i = 0; i < adoption->member_count; i++) {
         const muster_member *member = &adoption->members[i];

@@ -10,7 +10,7 @@
 #include "core/stream_fields.h"
 
 #define SAVE_MAGIC 0x4352534du /* "MSRC" */
-#define SAVE_VERSION 2u
+#define SAVE_VERSION 3u
 /* Ten years: so that no sum with a clock can overflow. */
 #define SAVE_DEADLINE_NS_MAX ((int64_t)10 * 365 * 24 * 3600 * 1000000000)
 
@@ -230,16 +230,17 @@ static bool restore_slots(muster_core *core)
                 slot->replacement = core->state == MUSTER_CORE_FORMING
                                         ? MUSTER_CORE_REPLACEMENT_NONE
                                         : MUSTER_CORE_REPLACEMENT_STARTED;
-                if (slot->late) {
-                    slot->late = false;
-                    slot->seat = MUSTER_CORE_SEAT_RETIRED; /* as before it came: it comes again */
-                    slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
-                } else if (kept.from_spare) {
+                if (kept.from_spare) {
                     /* It comes back as the spare that it was: the number was its own. */
                     slot->fence = kept.incarnation + 1;
                     slot->replacement = MUSTER_CORE_REPLACEMENT_WANTED;
                 }
+                if (slot->late) {
+                    slot->seat = MUSTER_CORE_SEAT_RETIRED; /* as before it came: it comes again */
+                    slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
+                }
             }
+            slot->late = false;
             memset(&slot->process, 0, sizeof slot->process);
             continue;
         }
