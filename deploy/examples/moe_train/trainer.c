@@ -245,8 +245,11 @@ static muster_status rebuild(struct trainer *trainer)
         printf(
             "epoch %" PRIu64 ": rank %d of %d, %s %d; quiet after %.1f ms, connected in %.1f ms\n",
             result.epoch.value, muster_comm_rank(trainer->world), muster_comm_size(trainer->world),
-            result.kind == MUSTER_REBUILD_SHRINK ? "shrunk by" : "replaced", result.lost_slot_count,
-            (double)result.quiet_ns * 1e-6, (double)result.connect_ns * 1e-6);
+            result.kind == MUSTER_REBUILD_GROW     ? "grown; lost"
+            : result.kind == MUSTER_REBUILD_SHRINK ? "shrunk by"
+                                                   : "replaced",
+            result.lost_slot_count, (double)result.quiet_ns * 1e-6,
+            (double)result.connect_ns * 1e-6);
     }
     return status;
 }
