@@ -54,6 +54,7 @@ static void assert_same_policy(const muster_policy *one, const muster_policy *ot
     assert_int_equal(one->min_ranks, other->min_ranks);
     assert_int_equal(one->max_replacements, other->max_replacements);
     assert_int_equal(one->crash_loop_deaths, other->crash_loop_deaths);
+    assert_int_equal(one->grow, other->grow);
     assert_memory_equal(&one->deadlines, &other->deadlines, sizeof one->deadlines);
 }
 
