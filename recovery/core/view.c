@@ -60,6 +60,7 @@ static void view_slots(const muster_core *core, int64_t now_ns, muster_view *vie
         slot->heartbeat_ns = -1;
         if (from->seat == MUSTER_CORE_SEAT_FILLED) {
             view_process(&from->process, now_ns, slot);
+            slot->late = from->late;
             slot->quiet = core->state == MUSTER_CORE_REVOKED && from->process.quiet;
             slot->connected = core->state != MUSTER_CORE_REVOKED && from->process.connected;
         } else {
@@ -101,6 +102,7 @@ bool muster_view_take(const muster_core *core, int64_t now_ns, muster_view *view
         .deadlines = core->policy.deadlines,
         .spare_count = (int32_t)core->spare_count,
         .launcher_count = (int32_t)core->launcher_count,
+        .grows = core->policy.grow != 0,
         .replacements_used = core->replacements_used,
         .max_replacements = core->policy.max_replacements,
         .has_committed = core->has_committed,

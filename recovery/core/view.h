@@ -34,6 +34,7 @@ typedef struct muster_view_slot {
     uint64_t host;
     uint64_t epoch; /* as its last heartbeat said; 0: it has not entered one */
     bool from_spare;
+    bool late;            /* it waits for a committed step, to come in (MUSTER_GROW_STEP) */
     bool expected;        /* known from the journal; it has yet to come back */
     bool connection_lost; /* a suspicion, not a verdict; as is the next */
     bool suspected;
@@ -68,6 +69,7 @@ typedef struct muster_view {
     muster_deadlines deadlines;
     int32_t spare_count;
     int32_t launcher_count;
+    bool grows; /* slots that were shrunk away can be filled again */
     int32_t replacements_used;
     int32_t max_replacements;
     bool has_committed;

@@ -156,6 +156,7 @@ static void json_put_process(json_builder *builder, json_object *object,
     json_put_hex(builder, object, "host", slot->host);
     json_put_number(builder, object, "epoch", slot->epoch);
     json_put_bool(builder, object, "spare", slot->from_spare);
+    json_put_bool(builder, object, "late", slot->late);
     json_put_bool(builder, object, "expected", slot->expected);
     json_put_bool(builder, object, "suspected", slot->suspected);
     json_put_bool(builder, object, "connection_lost", slot->connection_lost);
@@ -312,6 +313,7 @@ static void json_put_rules(json_builder *builder, json_object *object, const mus
 {
     json_put_text(builder, object, "on_loss",
                   view->on_loss == MUSTER_ON_LOSS_SHRINK ? "shrink" : "replace");
+    json_put_bool(builder, object, "grows", view->grows);
     json_put_int(builder, object, "min_ranks", view->min_ranks);
     json_put_int(builder, object, "replacements", view->replacements_used);
     json_put_int(builder, object, "max_replacements", view->max_replacements);

@@ -9,6 +9,7 @@
 
 #include <muster/version.h>
 
+/* The label is not called job: that one is Prometheus' own. */
 #define METRICS_NAME_BYTES (2 * MUSTER_OVERVIEW_NAME_BYTES)
 
 static void metrics_family(muster_text *text, const char *name, const char *type, const char *help)
@@ -104,38 +105,39 @@ static void metrics_states(muster_text *text, const muster_overview *overview)
     metrics_family(text, "muster_job_state", "gauge",
                    "1 for the state that the job is in, 0 for the others.");
     for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
-        METRICS_EACH_JOB(text, overview, "muster_job_state{job=\"%s\",state=\"%s\"} %d\n",
+        METRICS_EACH_JOB(text, overview, "muster_job_state{muster_job=\"%s\",state=\"%s\"} %d\n",
                          states[i], strcmp(job->view.state, states[i]) == 0)
 }
 
 static void metrics_gauges(muster_text *text, const muster_overview *overview)
 {
     metrics_family(text, "muster_job_epoch", "gauge", "The last epoch that was agreed.");
-    METRICS_EACH_JOB(text, overview, "muster_job_epoch{job=\"%s\"} %" PRIu64 "\n", job->view.epoch)
+    METRICS_EACH_JOB(text, overview, "muster_job_epoch{muster_job=\"%s\"} %" PRIu64 "\n",
+                     job->view.epoch)
     metrics_family(text, "muster_job_ranks", "gauge", "Ranks of that epoch.");
-    METRICS_EACH_JOB(text, overview, "muster_job_ranks{job=\"%s\"} %d\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_ranks{muster_job=\"%s\"} %d\n",
                      (int)job->view.member_count)
     metrics_family(text, "muster_job_slots", "gauge", "Slots, by who fills them.");
     for (int seat = 0; seat < MUSTER_VIEW_SEAT_COUNT; seat++)
-        METRICS_EACH_JOB(text, overview, "muster_job_slots{job=\"%s\",seat=\"%s\"} %d\n",
+        METRICS_EACH_JOB(text, overview, "muster_job_slots{muster_job=\"%s\",seat=\"%s\"} %d\n",
                          muster_view_seat_text((muster_view_seat)seat),
                          (int)metrics_seats(&job->view, (muster_view_seat)seat))
     metrics_family(text, "muster_job_suspected", "gauge",
                    "Ranks that are silent or whose connection is lost: no verdict yet.");
-    METRICS_EACH_JOB(text, overview, "muster_job_suspected{job=\"%s\"} %d\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_suspected{muster_job=\"%s\"} %d\n",
                      (int)metrics_suspected(&job->view))
     metrics_family(text, "muster_job_waiting", "gauge", "Ranks that wait in a call.");
-    METRICS_EACH_JOB(text, overview, "muster_job_waiting{job=\"%s\"} %d\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_waiting{muster_job=\"%s\"} %d\n",
                      (int)metrics_waiting(&job->view))
     metrics_family(text, "muster_job_spares", "gauge", "Spares that wait for a slot.");
-    METRICS_EACH_JOB(text, overview, "muster_job_spares{job=\"%s\"} %d\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_spares{muster_job=\"%s\"} %d\n",
                      (int)job->view.spare_count)
     metrics_family(text, "muster_job_launchers", "gauge", "Launchers that are there.");
-    METRICS_EACH_JOB(text, overview, "muster_job_launchers{job=\"%s\"} %d\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_launchers{muster_job=\"%s\"} %d\n",
                      (int)job->view.launcher_count)
     metrics_family(text, "muster_job_replacements", "gauge",
                    "Replacements used, across restarts of the coordinator.");
-    METRICS_EACH_JOB(text, overview, "muster_job_replacements{job=\"%s\"} %d\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_replacements{muster_job=\"%s\"} %d\n",
                      (int)job->view.replacements_used)
     metrics_family(text, "muster_job_committed_step", "gauge",
                    "The last committed step; absent before the first.");
@@ -143,7 +145,7 @@ static void metrics_gauges(muster_text *text, const muster_overview *overview)
         const muster_overview_job *job = &overview->jobs[i];
         char name[METRICS_NAME_BYTES];
         if (job->view.has_step)
-            muster_text_add(text, "muster_job_committed_step{job=\"%s\"} %" PRIu64 "\n",
+            muster_text_add(text, "muster_job_committed_step{muster_job=\"%s\"} %" PRIu64 "\n",
                             metrics_label(job->name, name), job->view.committed_step);
     }
 }
@@ -167,16 +169,16 @@ static void metrics_counters(muster_text *text, const muster_overview *overview)
                    "Ranks that were declared lost, by reason, since the coordinator's start.");
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         METRICS_EACH_JOB(text, overview,
-                         "muster_job_verdicts_total{job=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                         "muster_job_verdicts_total{muster_job=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
                          reasons[i].name, job->history.verdicts_by_evidence[reasons[i].evidence])
     metrics_family(text, "muster_job_suspicions_total", "counter",
                    "Silences and lost connections that were noticed, verdict or not.");
-    METRICS_EACH_JOB(text, overview, "muster_job_suspicions_total{job=\"%s\"} %" PRIu64 "\n",
+    METRICS_EACH_JOB(text, overview, "muster_job_suspicions_total{muster_job=\"%s\"} %" PRIu64 "\n",
                      job->history.suspicion_count)
     metrics_family(text, "muster_job_epochs_established_total", "counter",
                    "Epochs in which all ranks were connected.");
     METRICS_EACH_JOB(text, overview,
-                     "muster_job_epochs_established_total{job=\"%s\"} %" PRIu64 "\n",
+                     "muster_job_epochs_established_total{muster_job=\"%s\"} %" PRIu64 "\n",
                      job->history.established_count)
 }
 
@@ -192,13 +194,15 @@ static void metrics_recoveries(muster_text *text, const muster_overview *overvie
         for (int bucket = 0; bucket < MUSTER_HISTORY_BUCKETS; bucket++) {
             sum += history->recovered_buckets[bucket];
             muster_text_add(
-                text, "muster_job_recovery_seconds_bucket{job=\"%s\",le=\"%g\"} %" PRIu64 "\n",
+                text,
+                "muster_job_recovery_seconds_bucket{muster_job=\"%s\",le=\"%g\"} %" PRIu64 "\n",
                 name, (double)muster_history_bucket_ms(bucket) / 1e3, sum);
         }
         muster_text_add(text,
-                        "muster_job_recovery_seconds_bucket{job=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
-                        "muster_job_recovery_seconds_sum{job=\"%s\"} %.6f\n"
-                        "muster_job_recovery_seconds_count{job=\"%s\"} %" PRIu64 "\n",
+                        "muster_job_recovery_seconds_bucket{muster_job=\"%s\",le=\"+Inf\"} %" PRIu64
+                        "\n"
+                        "muster_job_recovery_seconds_sum{muster_job=\"%s\"} %.6f\n"
+                        "muster_job_recovery_seconds_count{muster_job=\"%s\"} %" PRIu64 "\n",
                         name, history->recovered_count, name,
                         metrics_seconds(history->recovered_sum_ns), name, history->recovered_count);
     }
@@ -279,8 +283,8 @@ static void metrics_ranks(muster_text *text, const muster_overview *overview)
             for (int32_t slot = 0; slot < job->view.slot_count; slot++) {
                 double value = 0;
                 if (metrics_rank_value(&job->view.slots[slot], family, &value))
-                    muster_text_add(text, "%s{job=\"%s\",slot=\"%d\"} %.17g\n", its->name, name,
-                                    (int)slot, value);
+                    muster_text_add(text, "%s{muster_job=\"%s\",slot=\"%d\"} %.17g\n", its->name,
+                                    name, (int)slot, value);
             }
         }
     }

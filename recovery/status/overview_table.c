@@ -76,6 +76,8 @@ static void table_now(const muster_view_slot *slot, const muster_deadlines *dead
     else if (slot->suspected)
         snprintf(text, 2 * TABLE_CELL_BYTES, "slow: silent; a verdict falls at %s",
                  table_duration(deadlines->silence_ns, duration));
+    else if (slot->late)
+        snprintf(text, 2 * TABLE_CELL_BYTES, "comes in at the next committed step");
     else if (activity->waiting)
         snprintf(text, 2 * TABLE_CELL_BYTES, "waits in %s for %s",
                  table_call(activity->call, activity->communicator, activity->sequence, call),
@@ -216,11 +218,12 @@ static void table_job(muster_text *text, const muster_overview *overview,
     if (view->ended && view->ended_text[0] != '\0')
         muster_text_add(text, "  %s\n", muster_text_clean(view->ended_text, clean, sizeof clean));
     muster_text_add(text,
-                    "  on loss: %s (%d of %d replacements used), at least %d ranks; %d spare%s, "
+                    "  on loss: %s%s (%d of %d replacements used), at least %d ranks; %d spare%s, "
                     "%d launcher%s\n",
                     view->on_loss == MUSTER_ON_LOSS_SHRINK ? "shrink" : "replace",
-                    view->replacements_used, view->max_replacements, view->min_ranks,
-                    view->spare_count, view->spare_count == 1 ? "" : "s", view->launcher_count,
+                    view->grows ? ", grows again" : "", view->replacements_used,
+                    view->max_replacements, view->min_ranks, view->spare_count,
+                    view->spare_count == 1 ? "" : "s", view->launcher_count,
                     view->launcher_count == 1 ? "" : "s");
     if (view->adopting)
         muster_text_add(text, "  the journal is lost: it waits for a majority of the ranks\n");

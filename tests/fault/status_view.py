@@ -94,7 +94,7 @@ def samples_of(text):
             suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
             check(match[1] in {family + suffix for suffix in suffixes}, f"{match[1]} in {family}")
             labels = re.findall(r'([a-z_]+)="((?:[^"\\]|\\.)*)"', match[2] or "")
-            key = (match[1], tuple(sorted(labels)))
+            key = (match[1], tuple(labels))
             check(key not in samples, f"{key} comes twice")
             samples[key] = float(match[3])
     official(text, len(samples))
