@@ -7,13 +7,16 @@ import signal
 import socket
 import subprocess
 
-from fault import FAST, LIMIT, MUSTER, RANK, Place, check, main, rank_of, wait_for
+from fault import LIMIT, MUSTER, RANK, Place, check, main, rank_of, wait_for
 from status_view import View, muster_status, text_string_to_metric_families
+
+# Silence stays at its default: these tests count verdicts.
+OFTEN = ["--heartbeat-ms", "50"]
 
 
 def a_loss_is_shown_with_its_reason_and_its_recovery():
     with Place() as place:
-        run = place.run("-n", "3", *FAST, "--http", "0", "--", RANK, "1000000", "10")
+        run = place.run("-n", "3", *OFTEN, "--http", "0", "--", RANK, "1000000", "10")
         run.waits_to_print("step 3 ")
         view = View(run)
         victim = rank_of(run, 1)
@@ -81,7 +84,7 @@ def commands_tell_the_same(place):
 
 def who_waits_for_whom_is_shown():
     with Place() as place:
-        run = place.run("-n", "3", *FAST, "--http", "0", "--", RANK, "8", "1", "pause", "2", "5")
+        run = place.run("-n", "3", *OFTEN, "--http", "0", "--", RANK, "8", "1", "pause", "2", "5")
         run.waits_to_print("step 4 ")
         view = View(run)
         shown = view.waits_until(lambda job: job["waits"] and job["waits"][0]["waiting"] == [0, 1],
@@ -108,7 +111,7 @@ def a_job_that_forms_says_whom_it_waits_for():
         view = View(coordinator)
         check(view.status()["jobs"] == [], "a job before there is one")
         check("no job" not in view.text("/status.txt"), "jobs are told")
-        run = place.run("-n", "3", "--slots", "0-1", *FAST, "--coordinator",
+        run = place.run("-n", "3", "--slots", "0-1", *OFTEN, "--coordinator",
                         f"ipc://{place.path('socket')}", "--", RANK, "3", "1")
         shown = view.waits_until(lambda job: job["pending"] == [{"slots": [2], "what": "to join"}],
                                  "slot 2 to be missed")
@@ -185,7 +188,7 @@ def it_only_shows():
 
 def many_idle_and_slow_connections_cost_the_job_nothing():
     with Place() as place:
-        run = place.run("-n", "3", *FAST, "--http", "0", "--", RANK, "1000000", "5")
+        run = place.run("-n", "3", *OFTEN, "--http", "0", "--", RANK, "1000000", "5")
         run.waits_to_print("step 3 ")
         view = View(run)
         held = []
@@ -233,11 +236,11 @@ def addresses_that_cannot_be_are_refused_by_name():
 
 def a_taken_port_does_not_keep_a_coordinator_from_coming_back():
     with Place() as place:
-        run = place.run("-n", "2", *FAST, "--http", "0", "--", RANK, "1000000", "10")
+        run = place.run("-n", "2", *OFTEN, "--http", "0", "--", RANK, "1000000", "10")
         run.waits_to_print("step 3 ")
         port = int(View(run).host.rsplit(":", 1)[1])
         run.signal(signal.SIGTERM).ends_with(128 + signal.SIGTERM)
-        run = place.run("-n", "2", *FAST, "--http", str(port), "--", RANK, "1000000", "10")
+        run = place.run("-n", "2", *OFTEN, "--http", str(port), "--", RANK, "1000000", "10")
         run.waits_to_print("step 3 ")
         process_id = json.loads(muster_status(place, "--json"))["coordinator"]
         check(process_id["term"] > 0, process_id)
