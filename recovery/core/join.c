@@ -214,8 +214,11 @@ void muster_core_join(muster_core *core, muster_connection connection,
     }
     uint32_t incarnation = message->incarnation;
     if (incarnation == UINT32_MAX) {
-        if (muster_core_launcher_of(core, slot->slot)) {
+        if (muster_core_launcher_of(core, slot->slot) || core->restored || core->met_before) {
             muster_core_replacement_forgo(slot);
+        }
+        if (slot->started && slot->started_incarnation >= slot->fence) {
+            slot->fence = slot->started_incarnation + 1; /* that one is a launcher's, and may live */
         }
         incarnation = slot->fence;
     }
