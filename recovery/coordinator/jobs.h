@@ -26,10 +26,10 @@ typedef struct muster_hosted_job {
     muster_note *notes;
     size_t note_count;
     muster_history *history; /* for whoever looks; NULL: nothing has happened, or no memory */
-    size_t peer_count; /* connections that have named it */
-    bool restored;     /* from the journal */
-    bool ended;        /* answers those who still ask, then goes */
-    int64_t ended_ns;  /* since when */
+    size_t peer_count;       /* connections that have named it */
+    bool restored;           /* from the journal */
+    bool ended;              /* answers those who still ask, then goes */
+    int64_t ended_ns;        /* since when */
 } muster_hosted_job;
 
 typedef struct muster_jobs {
