@@ -58,6 +58,7 @@ void muster_jobs_remove(muster_jobs *jobs, uint64_t job)
         muster_claims_clean_up(&jobs->items[i]->claims);
         muster_hosted_job_drop_notes(jobs->items[i]);
         free(jobs->items[i]->launchers);
+        free(jobs->items[i]->history);
         free(jobs->items[i]);
         jobs->items[i] = jobs->items[--jobs->count];
         return;
@@ -90,6 +91,14 @@ void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note
 const muster_note *muster_hosted_job_note(const muster_hosted_job *job, size_t i)
 {
     return &job->notes[(job->note_first + i) % MUSTER_HOSTED_NOTES_MAX];
+}
+
+void muster_hosted_job_remember(muster_hosted_job *job, const muster_note *note)
+{
+    if (job->history == NULL)
+        job->history = calloc(1, sizeof *job->history);
+    if (job->history != NULL)
+        muster_history_note(job->history, note);
 }
 
 void muster_hosted_job_drop_notes(muster_hosted_job *job)

@@ -7,6 +7,7 @@
 
 #include "coordinator/claims.h"
 #include "core/core.h"
+#include "status/history.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
 /* Of all jobs together. */
@@ -27,10 +28,11 @@ typedef struct muster_hosted_job {
     size_t note_count;
     uint64_t *launchers; /* connections of its launchers, in no order */
     size_t launcher_count;
-    size_t peer_count; /* connections that have named it */
-    bool restored;     /* from the journal */
-    bool ended;        /* answers those who still ask, then goes */
-    int64_t ended_ns;  /* since when */
+    muster_history *history; /* for whoever looks; NULL: nothing has happened, or no memory */
+    size_t peer_count;       /* connections that have named it */
+    bool restored;           /* from the journal */
+    bool ended;              /* answers those who still ask, then goes */
+    int64_t ended_ns;        /* since when */
 } muster_hosted_job;
 
 typedef struct muster_jobs {
@@ -53,6 +55,8 @@ void muster_hosted_job_remove_launcher(muster_hosted_job *job, uint64_t connecti
 void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note);
 const muster_note *muster_hosted_job_note(const muster_hosted_job *job, size_t i);
 void muster_hosted_job_drop_notes(muster_hosted_job *job);
+/* For its history. */
+void muster_hosted_job_remember(muster_hosted_job *job, const muster_note *note);
 void muster_jobs_clean_up(muster_jobs *jobs);
 
 #endif

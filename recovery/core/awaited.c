@@ -109,6 +109,8 @@ bool muster_core_awaited(const muster_core *core, char *text, size_t text_bytes)
 #define AWAITED_TELL_NS_A_SLOT ((int64_t)1000000)
 #define AWAITED_SLOTS_SMALL 256
 
+static const char awaited_late[] = "the next step that is committed, when late ranks are taken in";
+
 /* False: nobody is waited for. */
 static bool awaited_look(muster_core *core)
 {
@@ -136,15 +138,22 @@ static int64_t awaited_pause_ns(const muster_core *core)
 void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot)
 {
     const muster_core_process *process = &slot->process;
-    bool waits = core->state == MUSTER_CORE_FORMING ||
+    bool late = slot->late && !slot->member &&
+                (core->state == MUSTER_CORE_RUNNING || core->state == MUSTER_CORE_CONNECTING);
+    bool waits = late || core->state == MUSTER_CORE_FORMING ||
                  (core->state == MUSTER_CORE_REVOKED && (process->quiet || !slot->member)) ||
                  (core->state == MUSTER_CORE_CONNECTING && process->connected);
     if (!waits || core->now_ns - process->hinted_ns < awaited_pause_ns(core) ||
-        !awaited_look(core) || core->awaited_words == process->hint) {
+        (!late && !awaited_look(core))) {
+        return;
+    }
+    const char *text = late ? awaited_late : core->awaited;
+    uint64_t words = late ? muster_hash_text(awaited_late) : core->awaited_words;
+    if (words == process->hint) {
         return;
     }
     slot->process.hinted_ns = core->now_ns;
-    slot->process.hint = core->awaited_words;
+    slot->process.hint = words;
     muster_message *hint = muster_core_send(core, process->connection, MUSTER_MESSAGE_NOTE);
     hint->slot = slot->slot;
     hint->incarnation = process->incarnation;
@@ -153,5 +162,5 @@ void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot)
     hint->u.note.epoch = core->epoch;
     hint->u.note.slot = slot->slot;
     hint->u.note.incarnation = process->incarnation;
-    memcpy(hint->u.note.text, core->awaited, sizeof hint->u.note.text);
+    snprintf(hint->u.note.text, sizeof hint->u.note.text, "%s", text);
 }
