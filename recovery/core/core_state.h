@@ -12,6 +12,7 @@
  *   cut.c          members that live but cannot reach each other
  *   verdict.c      fencing, revoking
  *   rebuild.c      quiet, gone, agreed, connected
+ *   grow.c         who fills a slot that was shrunk away
  *   replacement.c  who fills a lost slot
  *   awaited.c      for whom the job waits
  *   restore_point.c  which step a rebuild goes on from
@@ -90,7 +91,9 @@ typedef enum muster_core_replacement {
 typedef struct muster_core_slot {
     int32_t slot;
     muster_core_seat seat;
-    bool member; /* the process that fills it is in the current epoch */
+    bool member;        /* the process that fills it is in the current epoch */
+    bool late;          /* it fills a slot that was shrunk away, and waits for a committed step */
+    bool left_for_good; /* its rank left: it is never filled again */
     muster_core_process process;
     uint32_t fence; /* incarnations below are fenced */
 
@@ -295,6 +298,8 @@ void muster_core_spare_remove(muster_core *core, muster_core_process *spare);
 bool muster_core_rejoin(muster_core *core, muster_connection connection,
                         const muster_message *message);
 void muster_core_adoption_turn(muster_core *core);
+/* Somebody knows of this job's past, and we have no journal of it. */
+void muster_core_met_before(muster_core *core);
 /* A message of a higher term: true when it may be handled. */
 bool muster_core_term_meet(muster_core *core, uint64_t term);
 
@@ -340,6 +345,8 @@ void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slo
 
 /* replacement.c */
 void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+/* False: there is none. */
+bool muster_core_replacement_spare_takes(muster_core *core, muster_core_slot *slot);
 /* A new launcher of an open slot is asked to fill it, with an incarnation that nobody had. */
 void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot);
 /* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
@@ -349,6 +356,14 @@ void muster_core_replacement_died(muster_core *core, muster_core_slot *slot, uin
                                   int32_t wait_status);
 void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, const char *format,
                                     ...) __attribute__((format(printf, 3, 4)));
+
+/* grow.c */
+/* True when a slot that was shrunk away may be filled again. */
+bool muster_core_grow_open(const muster_core *core, const muster_core_slot *slot);
+/* A step of the current epoch was committed: who waits is taken in. */
+void muster_core_grow_at_step(muster_core *core, uint64_t epoch);
+/* Who waited is lost, or left: as before. */
+void muster_core_grow_undo(muster_core *core, muster_core_slot *slot);
 
 /* restore_point.c: fills core->restore and core->restore_slots from the survivors' holdings. */
 void muster_core_restore_point_choose(muster_core *core);

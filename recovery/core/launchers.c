@@ -273,7 +273,7 @@ static void launcher_join(muster_core *core, muster_connection connection,
     };
     core->changed = true;
     if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
-        core->met_before = true;
+        muster_core_met_before(core);
         core->epoch_floor = message->epoch;
         core->persist_due = true;
     }

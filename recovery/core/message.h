@@ -147,6 +147,7 @@ typedef struct muster_policy {
     int32_t
         max_replacements; /* of the whole job; then shrink where min_ranks allows, else give up */
     int32_t crash_loop_deaths; /* deaths of one slot with no new committed step between: give up */
+    bool grow; /* a slot that was shrunk away may be filled again, at a committed step */
     muster_deadlines deadlines;
 } muster_policy;
 

@@ -130,6 +130,11 @@ static uint32_t rebuild_kind(const muster_core *core)
             return MUSTER_REBUILD_SHRINK;
         }
     }
+    for (int32_t i = 0; core->death_count == 0 && i < core->policy.slot_count; i++) {
+        if (core->slots[i].seat == MUSTER_CORE_SEAT_FILLED && core->slots[i].late) {
+            return MUSTER_REBUILD_GROW;
+        }
+    }
     return MUSTER_REBUILD_REPLACE;
 }
 
@@ -160,6 +165,7 @@ static void rebuild_agree(muster_core *core)
             continue;
         }
         slot->member = true;
+        slot->late = false;
         slot->process.connected = false;
         slot->process.told_ns = core->now_ns;
         core->members[core->member_count++] = (muster_member){

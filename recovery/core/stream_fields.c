@@ -94,6 +94,7 @@ void muster_stream_policy(muster_stream *stream, muster_policy *policy)
     muster_stream_i32(stream, &policy->min_ranks);
     muster_stream_i32(stream, &policy->max_replacements);
     muster_stream_i32(stream, &policy->crash_loop_deaths);
+    muster_stream_bool(stream, &policy->grow);
 #define STREAM_DEADLINE(name, default_ms, sentence) \
     muster_stream_i64(stream, &policy->deadlines.name##_ns);
     MUSTER_DEADLINE_LIST(STREAM_DEADLINE)

@@ -52,6 +52,8 @@ static void command_job(scenario_play *play, char **words, int count)
             policy->min_ranks = atoi(value);
         } else if (strcmp(words[i], "max_replacements") == 0) {
             policy->max_replacements = atoi(value);
+        } else if (strcmp(words[i], "grow") == 0) {
+            policy->grow = strcmp(value, "step") == 0;
         } else if (strcmp(words[i], "crash_loop_deaths") == 0) {
             policy->crash_loop_deaths = atoi(value);
         } else if (muster_deadlines_set(&policy->deadlines, words[i],

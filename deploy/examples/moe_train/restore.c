@@ -25,6 +25,9 @@ static muster_status make_for_world(struct trainer *trainer)
 {
     muster_comm_set_tag(trainer->world, tag_of(trainer));
     muster_comm_use_phase(trainer->world, trainer->phases);
+    if (device_in_use(&trainer->device)) {
+        muster_comm_set_stream(trainer->world, trainer->device.stream);
+    }
     muster_status status = shards_make(&trainer->shards, trainer->world, &trainer->error);
     if (status == MUSTER_OK) {
         status = exchange_make(&trainer->exchange, trainer->job, &trainer->error);

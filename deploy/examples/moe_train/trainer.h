@@ -13,6 +13,7 @@
 
 #include "batch.h"
 #include "checkpoint.h"
+#include "device.h"
 #include "exchange.h"
 #include "experts.h"
 #include "image.h"
@@ -38,6 +39,7 @@ struct trainer {
     muster_job *job;
     muster_comm *world;
     muster_phase_context *phases;
+    struct device device; /* closed by who left the job */
     muster_error error;
 
     enum trainer_end {
@@ -67,7 +69,8 @@ struct trainer {
     real *gradient;                 /* of the rows of the layer in hand, going backward */
     real *hidden_gradient;
     real *weight_gradient;
-    real *gradient_rows; /* BATCH_SEQUENCES rows of TRAINER_GRADIENT_ROW, from everyone */
+    real *gradient_rows;        /* BATCH_SEQUENCES rows of TRAINER_GRADIENT_ROW, from everyone */
+    void *device_gradient_rows; /* with a device plane: where they travel */
 };
 
 /* trainer must be zero but for options, text, stop_asked and job. */

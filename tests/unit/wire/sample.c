@@ -125,6 +125,7 @@ static void sample_policy(uint64_t *state, muster_policy *policy)
     policy->min_ranks = sample_i32(state);
     policy->max_replacements = sample_i32(state);
     policy->crash_loop_deaths = sample_i32(state);
+    policy->grow = sample_bool(state);
 #define SAMPLE_DEADLINE(name, default_ms, sentence) \
     policy->deadlines.name##_ns = (int64_t)sample_random(state);
     MUSTER_DEADLINE_LIST(SAMPLE_DEADLINE)

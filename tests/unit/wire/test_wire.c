@@ -54,6 +54,7 @@ static void assert_same_policy(const muster_policy *one, const muster_policy *ot
     assert_int_equal(one->min_ranks, other->min_ranks);
     assert_int_equal(one->max_replacements, other->max_replacements);
     assert_int_equal(one->crash_loop_deaths, other->crash_loop_deaths);
+    assert_int_equal(one->grow, other->grow);
     assert_memory_equal(&one->deadlines, &other->deadlines, sizeof one->deadlines);
 }
 
@@ -275,7 +276,7 @@ static void bytes_are_as_documented(void **state)
 {
     (void)state;
     const uint8_t expected[] = {
-        'M', 'S', 'T', 'R', 1, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
+        'M', 'S', 'T', 'R', 2, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
         8,   7,   6,   5,   4, 3, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, /* job, term */
         3,   0,   0,   0,   0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, /* epoch, slot, incarnation */
         42,  0,   0,   0,   0, 0, 0, 0,                         /* step */
