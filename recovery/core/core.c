@@ -337,6 +337,10 @@ int64_t muster_core_step(muster_core *core, int64_t now_ns, const muster_core_ev
     core->now_ns = now_ns;
     core->actions = actions;
     core->persisted = false;
+    if (core->started && core->next_ns != INT64_MAX &&
+        now_ns - core->last_turn_ns > core->policy.deadlines.leave_ns / 2) {
+        core->woke_ns = now_ns;
+    }
     if (!core->started) {
         core_first_turn(core);
         core->started = true;

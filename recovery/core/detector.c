@@ -104,7 +104,13 @@ static void detector_watch_slot(muster_core *core, muster_core_slot *slot)
     const muster_deadlines *deadlines = &core->policy.deadlines;
     muster_core_process *process = &slot->process;
     if (process->exited) {
-        if (muster_core_passed(core, process->exited_ns, deadlines->heartbeat_ns)) {
+        if (!muster_core_passed(core, process->exited_ns, deadlines->heartbeat_ns)) {
+            return;
+        }
+        if (process->exited_unheard && slot->member) {
+            /* It waited for us to hear its LEAVE, in vain, and ended well. */
+            muster_core_ending_left(core, slot);
+        } else {
             muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_EXITED, process->exited_status);
         }
         return;

@@ -352,6 +352,9 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
              * incarnation: then this one goes on speaking, and if not, nothing is proven. */
             slot->process.exited = true;
             slot->process.exited_doubtful = other;
+            slot->process.exited_unheard =
+                !other && core->woke_ns != 0 &&
+                core->now_ns - core->woke_ns <= core->policy.deadlines.leave_ns;
             slot->process.exited_status = wait_status;
             slot->process.exited_ns = core->now_ns;
             core->changed = true;

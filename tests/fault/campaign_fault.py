@@ -107,6 +107,14 @@ def hang(hand, plan):
     hand.signal(plan.slots[0], signal.SIGUSR1)
 
 
+@kind(2, losses=1)
+def kill_at_the_end(hand, plan):
+    """SIGKILL of a rank while the others take their leave"""
+    if hand.wait(lambda: "campaign: done" in hand.job.output()):
+        time.sleep(plan.within_us / 1e6)
+        hand.signal(plan.slots[0], signal.SIGKILL)
+
+
 @kind(1, places=("own",), aims=0)
 def start(hand, plan):
     """SIGKILL of a rank that starts, joined or not"""

@@ -48,7 +48,8 @@ class Judge:
                     note["evidence"] == "it left":
                 continue
             sentence = f"slot {note['slot']}.{note['incarnation']}: {note['evidence']}"
-            if note["evidence"] not in OF_SLOWNESS and ended:
+            # At the end a launcher whose slots are done ends its spares, and a replacement is not needed any more.
+            if note["evidence"] not in OF_SLOWNESS and ended and not self.hand.was_late():
                 self.find("unexpected", f"a verdict on a rank that nobody hurt: {sentence}")
             if not self.plan.fault.slow:
                 self.false_verdicts.append(sentence)
@@ -82,12 +83,12 @@ class Judge:
         for letter, code in codes.items():
             if code not in self.legal_ends():
                 self.find("unexpected", f"exit code {code} of muster run on host {letter}")
-        if any(code != EXIT_OK for code in codes.values()):
-            return
         done = re.findall(r"campaign: done slot=(\d+) step=(\d+) digest=(\w+)", output)
         expected = self.job.digest()
         if any(digest != expected or int(step) != plan.steps for _, step, digest in done):
             self.find("wrong", f"the last state is not {expected}: {done}")
+        if any(code != EXIT_OK for code in codes.values()):
+            return
         slots = {int(slot) for slot, _, _ in done}
         lost = {note["slot"] for note in self.job.events.of("verdict") + self.job.events.of("evidence")}
         missing = set(range(plan.ranks)) - slots

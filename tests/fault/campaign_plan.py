@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run, drawn from the seed and its number alone: which fault, on which job, where and when."""
+import campaign_network_fault  # adds its kinds
 from campaign_fault import KINDS
 
 # Where a job's processes are: all on this host with a coordinator of the launcher's, or with one of its own; ranks on two
