@@ -240,6 +240,7 @@ static void core_message(muster_core *core, muster_connection connection,
         muster_core_ending_answer(core, connection, message);
         return;
     }
+    muster_core_detector_anyone(core);
     switch (message->type) {
     case MUSTER_MESSAGE_JOIN:
         muster_core_join(core, connection, message);
@@ -280,6 +281,7 @@ static void core_message(muster_core *core, muster_connection connection,
 
 static void core_first_turn(muster_core *core)
 {
+    core->anyone_ns = core->now_ns;
     core->forming_since_ns = core->now_ns;
     core->revoked_since_ns = core->now_ns;
     core->connecting_since_ns = core->now_ns;

@@ -231,8 +231,9 @@ struct muster_core {
     bool returned;   /* to a job that runs: from the journal, or from what its ranks said */
     int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
+    int64_t anyone_ns; /* when anybody at all was heard */
     int64_t woke_ns; /* when it was last seen that this coordinator had slept for long; 0: never */
-    void **retired; /* what actions of the last step may still show */
+    void **retired;  /* what actions of the last step may still show */
     size_t retired_count;
     size_t retired_capacity;
     muster_core_actions *actions;
@@ -309,6 +310,9 @@ bool muster_core_term_meet(muster_core *core, uint64_t term);
 /* True when it was away: it may have missed what was said meanwhile. */
 bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection);
+/* A message of the job came. */
+void muster_core_detector_anyone(muster_core *core);
+bool muster_core_detector_launcher_silent(muster_core *core, const muster_core_launcher *launcher);
 void muster_core_detector_lose(muster_core *core, muster_connection connection);
 void muster_core_detector_pause(muster_core *core);
 void muster_core_detector_turn(muster_core *core);

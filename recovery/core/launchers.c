@@ -459,7 +459,7 @@ void muster_core_launcher_turn(muster_core *core)
         muster_core_launcher *launcher = &core->launchers[i];
         bool lost = launcher->connection_lost &&
                     muster_core_passed(core, launcher->connection_lost_ns, deadlines->reconnect_ns);
-        if (lost || muster_core_passed(core, launcher->heard_ns, deadlines->silence_ns)) {
+        if (lost || muster_core_detector_launcher_silent(core, launcher)) {
             muster_core_note(core, MUSTER_NOTE_EVIDENCE, MUSTER_SLOT_NONE, 0,
                              MUSTER_EVIDENCE_LAUNCHER_LOST, launcher->process_id,
                              "the launcher of slots %d to %d was lost: they run on, but cannot be "

@@ -59,9 +59,8 @@ void muster_ending_given_up(muster_launcher *launcher, bool others_left)
      * work, and that they know themselves: their own exit codes decide. */
     launcher->work_was_done = others_left;
     if (launcher->work_was_done && !launcher->ending)
-        muster_launcher_say(launcher,
-                            "a slot was lost while other ranks took their leave: their "
-                            "exit codes decide");
+        muster_launcher_say(launcher, "a slot was lost while other ranks took their leave: their "
+                                      "exit codes decide");
     muster_ending_fail(launcher,
                        launcher->work_was_done ? MUSTER_RUN_EXIT_OK : MUSTER_RUN_EXIT_GAVE_UP);
 }

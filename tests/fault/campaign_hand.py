@@ -14,6 +14,7 @@ class Hand:
         self.plan = job.plan
         self.hit = []  # (slot, incarnation, time in ns)
         self.late = False  # a rank had come to its end when the fault fell
+        self.killed_launchers = set()
         self.done = False
 
     def wait(self, condition, limit_s=30):
@@ -74,6 +75,7 @@ class Hand:
     def kill_launcher(self, letter):
         for slot in self.plan.slots_of(letter):
             self.hits(slot)
+        self.killed_launchers.add(letter)
         self.job.launchers[letter].kill()
         self.look_late()
 

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a run kept to the rules: what it may say, how it may end, whom it may give up."""
-import os
 import re
 import signal
-
-from campaign_plan import OWN
 
 EXIT_OK, EXIT_RANK_FAILED, EXIT_GAVE_UP = 0, 1, 3
 # Verdicts that a slow machine can bring about; any other on a rank that nobody hurt is a crash.
@@ -58,13 +55,15 @@ class Judge:
         """As planned, and those that the machine's slowness brought about."""
         return self.plan.losses() + len(self.false_verdicts)
 
-    def legal_ends(self):
-        """Exit codes of the launchers that the rules allow. Where some rank had come to its end when the
+    def legal_ends(self, letter):
+        """Exit codes of the launcher of a host that the rules allow. Where some rank had come to its end when the
         fault fell, the others may find nobody to go on with."""
         plan = self.plan
         if plan.kind == "launcher":
             return {EXIT_OK, -signal.SIGKILL}
         legal = {EXIT_OK}
+        if letter in self.hand.killed_launchers and plan.on_loss == "shrink":
+            return {-signal.SIGKILL}  # the others go on without it
         if plan.kind == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
         if self._losses() > 0 and self.hand.was_late():
@@ -81,13 +80,14 @@ class Judge:
         plan = self.plan
         codes = self.job.exit_codes()
         for letter, code in codes.items():
-            if code not in self.legal_ends():
+            if code not in self.legal_ends(letter):
                 self.find("unexpected", f"exit code {code} of muster run on host {letter}")
         done = re.findall(r"campaign: done slot=(\d+) step=(\d+) digest=(\w+)", output)
         expected = self.job.digest()
         if any(digest != expected or int(step) != plan.steps for _, step, digest in done):
             self.find("wrong", f"the last state is not {expected}: {done}")
-        if any(code != EXIT_OK for code in codes.values()):
+        if any(code not in (EXIT_OK, -signal.SIGKILL) for code in codes.values()) or \
+                plan.kind == "launcher" and EXIT_OK not in codes.values():
             return
         slots = {int(slot) for slot, _, _ in done}
         lost = {note["slot"] for note in self.job.events.of("verdict") + self.job.events.of("evidence")}

@@ -91,6 +91,7 @@ def host_vanishes(hand, plan):
     """one host loses its link and then all of its processes; it comes back with a new launcher"""
     hit_all(hand, plan, plan.letter)
     host = hand.job.network[plan.letter]
+    hand.killed_launchers.add(plan.letter)
     host.vanish()
     hand.look_late()
     time.sleep(plan.down_ms / 1000)
