@@ -57,6 +57,7 @@ void muster_jobs_remove(muster_jobs *jobs, uint64_t job)
         muster_core_free(jobs->items[i]->core);
         muster_claims_clean_up(&jobs->items[i]->claims);
         muster_hosted_job_drop_notes(jobs->items[i]);
+        free(jobs->items[i]->history);
         free(jobs->items[i]);
         jobs->items[i] = jobs->items[--jobs->count];
         return;
@@ -84,6 +85,14 @@ void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note
         memmove(job->notes, job->notes + 1, job->note_count * sizeof *job->notes);
     }
     job->notes[job->note_count++] = *note;
+}
+
+void muster_hosted_job_remember(muster_hosted_job *job, const muster_note *note)
+{
+    if (job->history == NULL)
+        job->history = calloc(1, sizeof *job->history);
+    if (job->history != NULL)
+        muster_history_note(job->history, note);
 }
 
 void muster_hosted_job_drop_notes(muster_hosted_job *job)

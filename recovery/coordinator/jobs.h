@@ -7,6 +7,7 @@
 
 #include "coordinator/claims.h"
 #include "core/core.h"
+#include "status/history.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
 /* Of all jobs together. */
@@ -24,6 +25,7 @@ typedef struct muster_hosted_job {
      * ranks may be back first, and a verdict fall, before the launcher is. */
     muster_note *notes;
     size_t note_count;
+    muster_history *history; /* for whoever looks; NULL: nothing has happened, or no memory */
     size_t peer_count; /* connections that have named it */
     bool restored;     /* from the journal */
     bool ended;        /* answers those who still ask, then goes */
@@ -46,6 +48,8 @@ int64_t muster_jobs_deadline(const muster_jobs *jobs);
 /* Keeps one for the next launcher; dropped where memory ran out. */
 void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note);
 void muster_hosted_job_drop_notes(muster_hosted_job *job);
+/* For its history. */
+void muster_hosted_job_remember(muster_hosted_job *job, const muster_note *note);
 void muster_jobs_clean_up(muster_jobs *jobs);
 
 #endif

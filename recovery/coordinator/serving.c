@@ -137,6 +137,7 @@ static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job
         fprintf(stderr, "muster coordinator: the events file cannot be written; going on "
                         "without it\n");
     }
+    muster_hosted_job_remember(job, note);
     coordinator->tracer.who.job = job->job;
     coordinator->tracer.who.epoch = note->epoch;
     MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
@@ -406,6 +407,7 @@ static void serving_decode(muster_coordinator *coordinator, muster_peer *peer, z
     muster_status status =
         muster_wire_decode(zmq_msg_data(payload), zmq_msg_size(payload), &message, &error);
     if (status == MUSTER_OK) {
+        coordinator->messages_heard++;
         serving_hear(coordinator, peer, &message, now_ns);
         muster_message_clean_up(&message);
         return;

@@ -106,12 +106,15 @@ bool muster_core_awaited(const muster_core *core, char *text, size_t text_bytes)
 void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot)
 {
     const muster_core_process *process = &slot->process;
-    bool waits = core->state == MUSTER_CORE_FORMING ||
+    bool late = slot->late && !slot->member &&
+                (core->state == MUSTER_CORE_RUNNING || core->state == MUSTER_CORE_CONNECTING);
+    bool waits = late || core->state == MUSTER_CORE_FORMING ||
                  (core->state == MUSTER_CORE_REVOKED && (process->quiet || !slot->member)) ||
                  (core->state == MUSTER_CORE_CONNECTING && process->connected);
-    char text[MUSTER_NOTE_TEXT_BYTES];
+    char text[MUSTER_NOTE_TEXT_BYTES] =
+        "the next step that is committed, when late ranks are taken in";
     if (!waits || core->now_ns - process->hinted_ns < core->policy.deadlines.suspect_ns ||
-        !muster_core_awaited(core, text, sizeof text)) {
+        (!late && !muster_core_awaited(core, text, sizeof text))) {
         return;
     }
     uint64_t words = muster_hash_text(text);

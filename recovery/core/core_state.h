@@ -19,6 +19,7 @@
  *   launchers.c    who can start a process, kill it and prove it gone
  *   ending.c       leaving, giving up
  *   save.c         what survives the coordinator
+ *   view.c         what people are shown
  */
 #ifndef MUSTER_RECOVERY_CORE_STATE_H
 #define MUSTER_RECOVERY_CORE_STATE_H
@@ -59,6 +60,7 @@ typedef struct muster_core_process {
 
     muster_activity activity; /* of its last heartbeat */
     int64_t activity_ns;      /* when that came; 0: none came */
+    uint64_t said_epoch;      /* as that said */
     int64_t wait_seen_ns;     /* since when its heartbeats show this one wait */
 
     bool left; /* said LEAVE */
@@ -370,6 +372,12 @@ bool muster_core_grow_open(const muster_core *core, const muster_core_slot *slot
 void muster_core_grow_at_step(muster_core *core, uint64_t epoch);
 /* Who waited is lost, or left: as before. */
 void muster_core_grow_undo(muster_core *core, muster_core_slot *slot);
+/* A new launcher owns a slot that may be filled again: it is asked to, once. */
+void muster_core_grow_launch(muster_core *core, muster_core_slot *slot);
+/* True while what it was asked to start has not joined. */
+bool muster_core_grow_launched(const muster_core *core, const muster_core_slot *slot);
+/* What it started ended before it joined. */
+void muster_core_grow_died(muster_core *core, muster_core_slot *slot, int32_t wait_status);
 
 /* restore_point.c: fills core->restore and core->restore_slots from the survivors' holdings. */
 void muster_core_restore_point_choose(muster_core *core);
