@@ -10,6 +10,8 @@
  *   fenced at that incarnation or above  is refused: fenced
  *   retired: shrunk away                 where the policy lets the job grow, waits for the next committed
  *                                        step (grow.c); else is refused
+ *                                        (refused, too, where the journal was lost and the process is not
+ *                                        new: it may have been fenced)
  *   retired: its rank left               is refused */
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +178,13 @@ static bool join_seat(muster_core *core, muster_connection connection, muster_co
                            message->incarnation, slot->slot, slot->fence);
         return false;
     }
+    if (muster_core_grow_open(core, slot) && core->met_before && message->u.join.rejoin) {
+        muster_core_refuse(core, connection, message, MUSTER_ERR_FENCED,
+                           "slot %d: the coordinator's journal was lost, and nobody knows whether "
+                           "this process was declared dead; start another one",
+                           slot->slot);
+        return false;
+    }
     if (muster_core_grow_open(core, slot)) {
         slot->seat = MUSTER_CORE_SEAT_OPEN;
         slot->late = true;
@@ -214,8 +223,12 @@ void muster_core_join(muster_core *core, muster_connection connection,
     }
     uint32_t incarnation = message->incarnation;
     if (incarnation == UINT32_MAX) {
-        if (muster_core_launcher_of(core, slot->slot)) {
+        if (muster_core_launcher_of(core, slot->slot) || core->restored || core->met_before) {
             muster_core_replacement_forgo(slot);
+        }
+        if (slot->started && slot->started_incarnation >= slot->fence) {
+            slot->fence =
+                slot->started_incarnation + 1; /* that one is a launcher's, and may live */
         }
         incarnation = slot->fence;
     }

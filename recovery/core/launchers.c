@@ -148,7 +148,8 @@ static void launcher_tell_slots(muster_core *core, const muster_core_launcher *l
 {
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
-        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && launcher_owns(launcher, i)) {
+        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && launcher_owns(launcher, i) &&
+            !muster_core_grow_launched(core, slot)) {
             launcher_tell_note(core, launcher, MUSTER_NOTE_AGREED, slot);
         }
         if (slot->seat != MUSTER_CORE_SEAT_FILLED) {
@@ -189,8 +190,9 @@ static void launcher_tell(muster_core *core, const muster_core_launcher *launche
     }
     for (int32_t i = 0; i < launcher->slot_count; i++) {
         muster_core_slot *slot = &core->slots[launcher->first_slot + i];
-        if (slot->seat == MUSTER_CORE_SEAT_OPEN &&
-            slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED) {
+        if ((slot->seat == MUSTER_CORE_SEAT_OPEN &&
+             slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED) ||
+            muster_core_grow_launched(core, slot)) {
             muster_core_launcher_start(core, slot, muster_core_launcher_of(core, slot->slot));
         }
     }
@@ -282,8 +284,12 @@ static void launcher_join(muster_core *core, muster_connection connection,
     welcome->u.welcome.policy = core->policy;
     welcome->u.welcome.begun = begun;
     launcher_tell(core, launcher);
-    for (int32_t i = 0; begun && core->state == MUSTER_CORE_FORMING && i < count; i++) {
-        muster_core_replacement_anew(core, &core->slots[first + i]);
+    for (int32_t i = 0; begun && core->state != MUSTER_CORE_ENDED && i < count; i++) {
+        if (core->state == MUSTER_CORE_FORMING) {
+            muster_core_replacement_anew(core, &core->slots[first + i]);
+        } else {
+            muster_core_grow_launch(core, &core->slots[first + i]);
+        }
     }
 }
 
@@ -369,6 +375,9 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
     if (!death && slot->seat == MUSTER_CORE_SEAT_OPEN &&
         !muster_core_members_fenced(slot, message->incarnation)) {
         muster_core_replacement_died(core, slot, message->incarnation, wait_status);
+    } else if (!death && muster_core_grow_launched(core, slot) &&
+               slot->start_incarnation == message->incarnation) {
+        muster_core_grow_died(core, slot, wait_status);
     }
 }
 

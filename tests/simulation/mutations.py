@@ -8,6 +8,10 @@ import sys
 
 # name: (file of recovery/core, what it says, what it says without the rule)
 MUTATIONS = {
+    "only_jobs_that_are_told_to_grow_do": (
+        "grow.c",
+        "return core->policy.grow && slot->seat",
+        "return slot->seat"),
     "quiet_survivors": (
         "rebuild.c",
         "core->state == MUSTER_CORE_REVOKED && decided && gone && quiet",

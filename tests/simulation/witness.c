@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <muster/comm.h>
+
 #include "base/hash.h"
 #include "world.h"
 
@@ -36,6 +38,21 @@ static sim_epoch *witness_find(sim_world *world, uint64_t epoch)
         }
     }
     return NULL;
+}
+
+const sim_epoch *sim_witness_last(sim_world *world)
+{
+    return witness_find(world, world->witness.last_epoch);
+}
+
+bool sim_witness_has(const sim_epoch *epoch, int32_t slot)
+{
+    for (int32_t i = 0; i < epoch->member_count; i++) {
+        if (epoch->members[i].slot == slot) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static sim_epoch *witness_find_said(sim_world *world, uint64_t epoch, uint64_t members_hash)
@@ -206,6 +223,20 @@ static void witness_members(sim_world *world, const muster_message *agreed)
     }
 }
 
+/* A slot that an epoch went on without comes back only where the job grows. A coordinator that lost its
+ * journal may have to believe ranks of an older epoch. */
+static void witness_growth(sim_world *world, const muster_message *agreed)
+{
+    const sim_epoch *last = sim_witness_last(world);
+    for (int32_t i = 0; last && i < agreed->u.agreed.member_count; i++) {
+        int32_t slot = agreed->u.agreed.members[i].slot;
+        if (!sim_witness_has(last, slot) && !world->policy.grow && !world->journal_lost) {
+            sim_fail(world, "slot %d is back in epoch %llu, and epoch %llu had gone on without it",
+                     slot, (unsigned long long)agreed->epoch, (unsigned long long)last->epoch);
+        }
+    }
+}
+
 /* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
 void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
                         const muster_message *agreed)
@@ -243,7 +274,9 @@ void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
            (size_t)said->member_count * sizeof said->members[0]);
     said->members_hash = hash;
     said->restore = agreed->u.agreed.restore;
+    said->kind = agreed->u.agreed.kind;
     witness_members(world, agreed);
+    witness_growth(world, agreed);
     witness_restore(world, agreed);
     witness_newest_held(world, agreed, said);
 }
@@ -264,6 +297,7 @@ void sim_witness_entered(sim_world *world, const sim_process *process)
         witness->commit_epoch = said->restore.epoch;
         witness->commit_step = said->restore.step;
         witness->rebuilds += process->epoch > 1;
+        witness->grown += said->kind == MUSTER_REBUILD_GROW;
     }
     said->heard = true;
     const muster_member *self =
@@ -400,6 +434,7 @@ void sim_witness_end(sim_world *world)
     outcome->commits = world->witness.commits;
     outcome->rebuilds = world->witness.rebuilds;
     outcome->verdicts = world->witness.verdicts;
+    outcome->grown = world->witness.grown;
     for (int i = 0; i < world->process_count; i++) {
         outcome->finished = outcome->finished || world->processes[i]->finished;
     }
