@@ -127,7 +127,8 @@ static void send_difference(fake_coordinator *fake, int32_t slot, uint64_t epoch
     agreed.u.agreed.members = calloc(1, sizeof *agreed.u.agreed.members);
     assert_non_null(agreed.u.agreed.members);
     for (int32_t i = 0; i < 4; i++) {
-        wanted[i] = (muster_member){.slot = i, .incarnation = replaced[i], .process_id = 100 + i};
+        wanted[i] = (muster_member){
+            .slot = i, .incarnation = replaced[i], .process_id = 100 + i, .host = 7};
     }
     agreed.u.agreed.members[0] = wanted[2];
     agreed.u.agreed.member_count = 1;
