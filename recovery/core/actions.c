@@ -67,6 +67,15 @@ void muster_core_retire_free(muster_core *core)
     }
 }
 
+void muster_core_one_came(muster_core *core)
+{
+    if (core->missing > 1) {
+        core->missing--;
+    } else {
+        core->changed = true;
+    }
+}
+
 muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind)
 {
     muster_core_actions *actions = core->actions;

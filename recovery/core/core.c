@@ -119,6 +119,7 @@ static void core_heartbeat(muster_core *core, muster_core_slot *slot, const must
     muster_core_process *process = &slot->process;
     const muster_activity *activity = &message->u.heartbeat.activity;
     muster_core_activity_update(core, slot, activity);
+    process->said_epoch = message->epoch;
     if (activity->has_committed_step) {
         muster_core_committed_progress(core, activity->committed_step);
     }

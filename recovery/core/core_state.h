@@ -19,6 +19,7 @@
  *   launchers.c    who can start a process, kill it and prove it gone
  *   ending.c       leaving, giving up
  *   save.c         what survives the coordinator
+ *   view.c         what people are shown
  */
 #ifndef MUSTER_RECOVERY_CORE_STATE_H
 #define MUSTER_RECOVERY_CORE_STATE_H
@@ -59,6 +60,7 @@ typedef struct muster_core_process {
 
     muster_activity activity; /* of its last heartbeat */
     int64_t activity_ns;      /* when that came; 0: none came */
+    uint64_t said_epoch;      /* as that said */
     int64_t wait_seen_ns;     /* since when its heartbeats show this one wait */
 
     bool left; /* said LEAVE */
@@ -218,6 +220,10 @@ struct muster_core {
     bool crash_has_step; /* a commit above this step is progress; reset when the state was lost */
     uint64_t crash_step;
 
+    char awaited[MUSTER_NOTE_TEXT_BYTES]; /* as ranks are told, for a while: see awaited.c */
+    uint64_t awaited_words;               /* their hash; 0: nobody is waited for */
+    int64_t awaited_ns;                   /* when that was looked at */
+    muster_core_state awaited_state;
     int64_t forming_since_ns;
     int64_t revoked_since_ns;
     int64_t connecting_since_ns;
@@ -237,6 +243,7 @@ struct muster_core {
     size_t retired_capacity;
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
+    int32_t missing;  /* at the last look: so many must come before the job can go on; 0: not so */
     bool revoke_due;  /* tell the members */
     bool persist_due; /* something to save */
     bool persisted;   /* this turn has its PERSIST already */
@@ -251,6 +258,9 @@ void muster_core_grow(void **items, size_t count, size_t *capacity, size_t item_
 /* Frees memory that actions of this step may still show, when the next step begins. NULL is fine. */
 void muster_core_retire(muster_core *core, void *memory);
 void muster_core_retire_free(muster_core *core);
+/* One of many that the job waits for has come. Nothing follows from it before the last one has, and a look
+ * at everything costs as much as there are ranks: one for each of them would make it their square. */
+void muster_core_one_came(muster_core *core);
 /* Appends an action of the given kind. Valid until the next one. */
 muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind);
 /* A message to fill, addressed to connection. Valid until the next action. */

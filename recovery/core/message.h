@@ -16,6 +16,7 @@
 #define MUSTER_BLOB_BYTES 128
 #define MUSTER_NOTE_TEXT_BYTES 200
 #define MUSTER_SLOT_NONE (-1)
+#define MUSTER_COMMUNICATOR_WORLD UINT64_C(1) /* of all ranks; the others have hashes */
 #define MUSTER_SLOT_SPARE_WIRE (-2)
 
 /* Evidence that a rank is lost; also the reason of a verdict. X(name, value, text). */
@@ -79,6 +80,10 @@ typedef struct muster_activity {
     uint64_t waiting_since_ns; /* sender's CLOCK_MONOTONIC */
     uint64_t committed_step;   /* last one this rank saw */
     bool has_committed_step;
+    uint64_t completed_calls; /* since the process began; the last of them: */
+    uint64_t last_communicator;
+    uint64_t last_sequence;
+    uint32_t last_call;
 } muster_activity;
 
 typedef struct muster_restore {

@@ -46,10 +46,11 @@ void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
     process->blob = message->u.quiet.blob;
     process->members_epoch = message->u.quiet.members_epoch;
     process->quiet = true;
-    core->changed = true;
     if (again) {
+        core->changed = true;
         return;
     }
+    muster_core_one_came(core);
     muster_core_note(core, MUSTER_NOTE_RELEASED, slot->slot, process->incarnation,
                      MUSTER_EVIDENCE_NONE, (int64_t)message->u.quiet.released_ns,
                      message->u.quiet.released_ns ? "slot %d returned from its call"
@@ -69,7 +70,7 @@ void muster_core_rebuild_connected(muster_core *core, muster_core_slot *slot,
     }
     if (!slot->process.connected) {
         slot->process.connected = true;
-        core->changed = true;
+        muster_core_one_came(core);
         muster_core_note(core, MUSTER_NOTE_CONNECTED, slot->slot, slot->process.incarnation,
                          MUSTER_EVIDENCE_NONE, 0, "slot %d is connected", slot->slot);
     }
@@ -272,7 +273,9 @@ static bool rebuild_seats_decided(muster_core *core)
     bool decided = true;
     for (int32_t i = 0; i < core->policy.slot_count && core->state != MUSTER_CORE_ENDED; i++) {
         muster_core_replacement_turn(core, &core->slots[i]);
-        decided = decided && core->slots[i].seat != MUSTER_CORE_SEAT_OPEN;
+        bool open = core->slots[i].seat == MUSTER_CORE_SEAT_OPEN;
+        core->missing += open && core->state == MUSTER_CORE_FORMING;
+        decided = decided && !open;
     }
     return decided;
 }
@@ -362,6 +365,7 @@ static bool rebuild_all_quiet(muster_core *core)
             continue;
         }
         all = false;
+        core->missing++;
         if (muster_core_passed(core, core->revoked_since_ns, core->policy.deadlines.rebuild_ns)) {
             muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_REBUILD_DEADLINE, -1);
         }
@@ -387,12 +391,11 @@ static void rebuild_turn_revoked(muster_core *core)
 
 static void rebuild_turn_connecting(muster_core *core)
 {
-    bool all = true;
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
-        muster_core_slot *slot = &core->slots[i];
-        all = all && (!slot->member || slot->process.connected);
+        const muster_core_slot *slot = &core->slots[i];
+        core->missing += slot->member && !slot->process.connected;
     }
-    if (all) {
+    if (core->missing == 0) {
         core->death_count = 0;
         core->has_run = true;
         core->cut_count = 0;
@@ -419,6 +422,7 @@ static void rebuild_turn_connecting(muster_core *core)
 
 void muster_core_rebuild_turn(muster_core *core)
 {
+    core->missing = 0;
     switch (core->state) {
     case MUSTER_CORE_FORMING:
         rebuild_turn_forming(core);

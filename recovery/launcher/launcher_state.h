@@ -74,6 +74,7 @@ typedef struct muster_own_coordinator {
     muster_prefix err;
     char endpoint[MUSTER_RUN_FOLDER_BYTES + 32];
     char journal[MUSTER_RUN_FOLDER_BYTES + 32];
+    char status[MUSTER_RUN_FOLDER_BYTES + 32]; /* where it shows its status */
     uint32_t starts;
     int64_t started_ns;
     int64_t start_again_ns; /* 0: not due */

@@ -13,6 +13,10 @@ static void payload_activity(muster_stream *stream, muster_activity *activity)
     muster_stream_u64(stream, &activity->waiting_since_ns);
     muster_stream_u64(stream, &activity->committed_step);
     muster_stream_bool(stream, &activity->has_committed_step);
+    muster_stream_u64(stream, &activity->completed_calls);
+    muster_stream_u64(stream, &activity->last_communicator);
+    muster_stream_u64(stream, &activity->last_sequence);
+    muster_stream_u32(stream, &activity->last_call);
 }
 
 static void payload_restore(muster_stream *stream, muster_restore *restore, int32_t **slots)

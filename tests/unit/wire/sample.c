@@ -169,6 +169,10 @@ static void sample_heartbeat(uint64_t *state, muster_message *message)
     activity->waiting_since_ns = sample_random(state);
     activity->committed_step = sample_random(state);
     activity->has_committed_step = sample_bool(state);
+    activity->completed_calls = sample_random(state);
+    activity->last_communicator = sample_random(state);
+    activity->last_sequence = sample_random(state);
+    activity->last_call = sample_u32(state);
 }
 
 static void sample_quiet(uint64_t *state, muster_message *message)

@@ -113,6 +113,10 @@ static void assert_same_activity(const muster_activity *one, const muster_activi
     assert_int_equal(one->waiting_since_ns, other->waiting_since_ns);
     assert_int_equal(one->committed_step, other->committed_step);
     assert_int_equal(one->has_committed_step, other->has_committed_step);
+    assert_int_equal(one->completed_calls, other->completed_calls);
+    assert_int_equal(one->last_communicator, other->last_communicator);
+    assert_int_equal(one->last_sequence, other->last_sequence);
+    assert_int_equal(one->last_call, other->last_call);
 }
 
 static void assert_same_note(const muster_note *one, const muster_note *other)
