@@ -243,17 +243,21 @@ static void rebuild_agree(muster_core *core)
 static bool rebuild_enough(muster_core *core)
 {
     int32_t remaining = 0;
+    int32_t left = 0;
     /* seats that are filled, or that somebody can fill */
     int32_t hopeful = core->spare_count > 0 ? 1 : 0;
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
         remaining += slot->seat != MUSTER_CORE_SEAT_RETIRED;
+        left += slot->seat == MUSTER_CORE_SEAT_RETIRED && slot->left_for_good;
         hopeful += slot->seat == MUSTER_CORE_SEAT_FILLED ||
                    (slot->seat == MUSTER_CORE_SEAT_OPEN &&
                     muster_core_launcher_of(core, slot->slot) != NULL);
     }
     int32_t minimum = muster_core_members_minimum(core);
     if (remaining < minimum) {
+        /* Those that left had ended their work, and perhaps all had: their exit codes say so. */
+        core->others_left = remaining + left >= minimum;
         muster_core_give_up(core, MUSTER_ERR_GAVE_UP,
                             "%d of %d ranks remain, fewer than the minimum of %d: %s", remaining,
                             core->policy.slot_count, minimum, core->retired_text);
