@@ -16,6 +16,10 @@ void muster_activity_init(muster_activity_marks *marks)
     atomic_init(&marks->sequence, 0);
     atomic_init(&marks->call, 0);
     atomic_init(&marks->waiting_since_ns, 0);
+    atomic_init(&marks->completed_calls, 0);
+    atomic_init(&marks->last_communicator, 0);
+    atomic_init(&marks->last_sequence, 0);
+    atomic_init(&marks->last_call, 0);
     atomic_init(&marks->committed_step, 0);
     atomic_init(&marks->has_committed_step, false);
 }
@@ -64,6 +68,20 @@ void muster_activity_not_waiting(muster_activity_marks *marks)
     atomic_store_explicit(&marks->version, version + 1, memory_order_release);
 }
 
+void muster_activity_completed(muster_activity_marks *marks, uint64_t communicator,
+                               uint64_t sequence, uint32_t call)
+{
+    muster_activity_progress(marks);
+    uint_fast32_t version = activity_begin(marks);
+    /* Inside there is one writer: no need for an atomic addition. */
+    uint64_t calls = atomic_load_explicit(&marks->completed_calls, memory_order_relaxed);
+    atomic_store_explicit(&marks->completed_calls, calls + 1, memory_order_release);
+    atomic_store_explicit(&marks->last_communicator, communicator, memory_order_release);
+    atomic_store_explicit(&marks->last_sequence, sequence, memory_order_release);
+    atomic_store_explicit(&marks->last_call, call, memory_order_release);
+    atomic_store_explicit(&marks->version, version + 1, memory_order_release);
+}
+
 void muster_activity_committed(muster_activity_marks *marks, uint64_t step)
 {
     atomic_store_explicit(&marks->committed_step, step, memory_order_relaxed);
@@ -83,6 +101,14 @@ void muster_activity_read(muster_activity_marks *marks, muster_activity *activit
             activity->call = (uint32_t)atomic_load_explicit(&marks->call, memory_order_acquire);
             activity->waiting_since_ns =
                 atomic_load_explicit(&marks->waiting_since_ns, memory_order_acquire);
+            activity->completed_calls =
+                atomic_load_explicit(&marks->completed_calls, memory_order_acquire);
+            activity->last_communicator =
+                atomic_load_explicit(&marks->last_communicator, memory_order_acquire);
+            activity->last_sequence =
+                atomic_load_explicit(&marks->last_sequence, memory_order_acquire);
+            activity->last_call =
+                (uint32_t)atomic_load_explicit(&marks->last_call, memory_order_acquire);
             if (atomic_load_explicit(&marks->version, memory_order_relaxed) == version) {
                 break;
             }

@@ -19,6 +19,10 @@ typedef struct muster_activity_marks {
     atomic_uint_fast64_t sequence;
     atomic_uint_fast32_t call;
     atomic_uint_fast64_t waiting_since_ns;
+    atomic_uint_fast64_t completed_calls;
+    atomic_uint_fast64_t last_communicator;
+    atomic_uint_fast64_t last_sequence;
+    atomic_uint_fast32_t last_call;
     atomic_uint_fast64_t committed_step;
     atomic_bool has_committed_step;
 } muster_activity_marks;
@@ -28,9 +32,12 @@ void muster_activity_progress(muster_activity_marks *marks);
 void muster_activity_waiting(muster_activity_marks *marks, uint64_t communicator, uint64_t sequence,
                              uint32_t call, uint64_t since_ns);
 void muster_activity_not_waiting(muster_activity_marks *marks);
+/* A call is complete on this rank: progress, too. */
+void muster_activity_completed(muster_activity_marks *marks, uint64_t communicator,
+                               uint64_t sequence, uint32_t call);
 void muster_activity_committed(muster_activity_marks *marks, uint64_t step);
 
-/* What holds now; the fields of a wait always belong together. */
+/* What holds now; the fields of a wait always belong together, and those of a completed call. */
 void muster_activity_read(muster_activity_marks *marks, muster_activity *activity);
 
 #endif

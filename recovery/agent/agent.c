@@ -466,6 +466,12 @@ void muster_agent_not_waiting(muster_agent *agent)
     muster_activity_not_waiting(&agent->protocol.marks);
 }
 
+void muster_agent_completed(muster_agent *agent, uint64_t communicator, uint64_t sequence,
+                            uint32_t call)
+{
+    muster_activity_completed(&agent->protocol.marks, communicator, sequence, call);
+}
+
 muster_status muster_agent_leave(muster_agent *agent, muster_error *error)
 {
     int64_t deadline_ns = muster_agent_now_ns() + agent->protocol.policy.deadlines.leave_ns;

@@ -84,6 +84,9 @@ void muster_agent_progress(muster_agent *agent);
 void muster_agent_waiting(muster_agent *agent, uint64_t communicator, uint64_t sequence,
                           uint32_t call, uint64_t since_ns);
 void muster_agent_not_waiting(muster_agent *agent);
+/* A call is complete on this rank; it counts as progress. */
+void muster_agent_completed(muster_agent *agent, uint64_t communicator, uint64_t sequence,
+                            uint32_t call);
 
 /* What the coordinator has said, as atomics. */
 bool muster_agent_revoked(const muster_agent *agent, uint64_t epoch);

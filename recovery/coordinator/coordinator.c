@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "coordinator/publish.h"
 #include "coordinator/serving.h"
 #include "operator/endpoint.h"
 #include "operator/policy_options.h"
@@ -148,6 +149,9 @@ static muster_status coordinator_set_up(muster_coordinator *coordinator, muster_
     }
     if (status == MUSTER_OK)
         status = coordinator_bind(coordinator, options->endpoint, error);
+    /* Last: whoever asks whether it is alive is answered by one that serves. */
+    if (status == MUSTER_OK)
+        status = muster_http_open(options->http, options->http_count, &coordinator->http, error);
     return status;
 }
 
@@ -161,6 +165,7 @@ muster_status muster_coordinator_open(const muster_coordinator_options *options,
                                 "no memory for a coordinator");
     opened->options = *options;
     opened->wake_fd = -1;
+    opened->started_ns = muster_serving_clock_ns();
     opened->journal.fd = -1;
     muster_error_init(&opened->failure);
     muster_core_actions_init(&opened->actions);
@@ -171,6 +176,7 @@ muster_status muster_coordinator_open(const muster_coordinator_options *options,
     opened->options.keys = NULL;
     opened->options.allowed = NULL;
     opened->options.events = NULL;
+    opened->options.http_count = 0;
     if (status != MUSTER_OK) {
         muster_coordinator_stop(opened);
         return status;
@@ -194,7 +200,7 @@ static long coordinator_sleep_ms(const muster_coordinator *coordinator, int64_t 
 
 muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_error *error)
 {
-    zmq_pollitem_t items[5] = {
+    zmq_pollitem_t items[6] = {
         {.fd = coordinator->wake_fd, .events = ZMQ_POLLIN},
         {.socket = coordinator->router, .events = ZMQ_POLLIN},
         {.socket = muster_peers_monitor(coordinator->peers), .events = ZMQ_POLLIN},
@@ -208,8 +214,12 @@ muster_status muster_coordinator_serve(muster_coordinator *coordinator, muster_e
     if (muster_gate_socket(coordinator->gate) != NULL)
         items[item_count++] =
             (zmq_pollitem_t){.socket = muster_gate_socket(coordinator->gate), .events = ZMQ_POLLIN};
+    if (coordinator->http != NULL)
+        items[item_count++] =
+            (zmq_pollitem_t){.fd = muster_http_wanted_fd(coordinator->http), .events = ZMQ_POLLIN};
     for (;;) {
         muster_serving_turn(coordinator);
+        muster_publish_turn(coordinator);
         if (coordinator->failure.status != MUSTER_OK) {
             if (error != NULL)
                 *error = coordinator->failure;
@@ -264,6 +274,7 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
         pthread_join(coordinator->thread, NULL);
     }
     muster_serving_write_refusals(coordinator, muster_serving_clock_ns(), true);
+    muster_http_close(coordinator->http);
     muster_inbox_clean_up(&coordinator->inbox);
     muster_jobs_clean_up(&coordinator->jobs);
     muster_core_actions_clean_up(&coordinator->actions);
@@ -289,6 +300,11 @@ void muster_coordinator_stop(muster_coordinator *coordinator)
 const char *muster_coordinator_endpoint(const muster_coordinator *coordinator)
 {
     return coordinator->endpoint;
+}
+
+const char *muster_coordinator_http(const muster_coordinator *coordinator, size_t index)
+{
+    return muster_http_address_at(coordinator->http, index);
 }
 
 uint64_t muster_coordinator_term(const muster_coordinator *coordinator)

@@ -19,6 +19,8 @@
 
 typedef struct muster_coordinator muster_coordinator;
 
+#define MUSTER_COORDINATOR_HTTP_MAX 4
+
 typedef struct muster_coordinator_options {
     const char *endpoint; /* to bind; "tcp://127.0.0.1:*" takes a free port */
     const char *journal;  /* file, or NULL: terms from the wall clock, nothing survives a restart */
@@ -27,7 +29,10 @@ typedef struct muster_coordinator_options {
     bool journal_copied; /* the journal may be a copy: no coordinator of the original lives */
     const char *keys;    /* its secret key file: ranks and launchers need keys, too. NULL: plain */
     const char *allowed; /* list of the public keys that it serves; needed with keys */
-    const char *events;  /* file for notes as JSON lines, appended, or NULL */
+    /* Where its status is shown: ADDRESS:PORT or unix:PATH, http_count of them. */
+    const char *http[MUSTER_COORDINATOR_HTTP_MAX];
+    size_t http_count;
+    const char *events; /* file for notes as JSON lines, appended, or NULL */
     muster_policy
         policy;  /* of jobs that are not brought by a launcher; slot_count 0: by the JOIN */
     bool trace;  /* recovery events through the trace facade */
@@ -63,6 +68,8 @@ void muster_coordinator_stop(muster_coordinator *coordinator);
 /* What was bound, with the port that was taken. Valid until stop. */
 const char *muster_coordinator_endpoint(const muster_coordinator *coordinator);
 uint64_t muster_coordinator_term(const muster_coordinator *coordinator);
+/* Where its status is shown: "http://127.0.0.1:7401/" or "unix:PATH"; NULL: no more. Likewise. */
+const char *muster_coordinator_http(const muster_coordinator *coordinator, size_t index);
 
 /* What was refused since the start. Any thread. */
 muster_refusals muster_coordinator_refusals(const muster_coordinator *coordinator);

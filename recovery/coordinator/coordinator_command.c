@@ -34,6 +34,7 @@ enum {
     COORDINATOR_OPTION_COPIED,
     COORDINATOR_OPTION_KEYS,
     COORDINATOR_OPTION_ALLOWED,
+    COORDINATOR_OPTION_HTTP,
     COORDINATOR_OPTION_EVENTS,
     COORDINATOR_OPTION_READY_FD,
     COORDINATOR_OPTION_PARENT_DEATH,
@@ -49,6 +50,7 @@ static const struct option coordinator_options[] = {
     {"journal-copied", no_argument, NULL, COORDINATOR_OPTION_COPIED},
     {"keys", required_argument, NULL, COORDINATOR_OPTION_KEYS},
     {"allowed", required_argument, NULL, COORDINATOR_OPTION_ALLOWED},
+    {"http", required_argument, NULL, COORDINATOR_OPTION_HTTP},
     {"events", required_argument, NULL, COORDINATOR_OPTION_EVENTS},
     {"ready-fd", required_argument, NULL, COORDINATOR_OPTION_READY_FD},
     {"parent-death", no_argument, NULL, COORDINATOR_OPTION_PARENT_DEATH},
@@ -67,6 +69,10 @@ static void coordinator_print_help(void)
         "  --journal-no-sync            it need not outlive the machine: wait for no disk\n"
         "  --keys FILE                  its secret key (see `muster keys`): others need one, too\n"
         "  --allowed FILE               the public keys that it serves; read again on a change\n"
+        "  --http [ADDRESS:]PORT        show its status there (page, JSON, metrics): read only, "
+        "and\n"
+        "                               on this machine unless ADDRESS says otherwise; also\n"
+        "                               unix:PATH; may be given more than once\n"
         "  --events FILE                append what happens, as JSON lines\n"
         "  --trace                      record what happens with LTTng\n"
         "  --ready-fd N                 write the bound endpoint and a newline to descriptor N\n"
@@ -115,6 +121,11 @@ static bool coordinator_take_option(coordinator_command *command, int option, co
     case COORDINATOR_OPTION_ALLOWED:
         command->options.allowed = value;
         return true;
+    case COORDINATOR_OPTION_HTTP:
+        if (command->options.http_count == MUSTER_COORDINATOR_HTTP_MAX)
+            return false;
+        command->options.http[command->options.http_count++] = value;
+        return true;
     case COORDINATOR_OPTION_EVENTS:
         command->options.events = value;
         return true;
@@ -162,7 +173,10 @@ static int coordinator_parse(coordinator_command *command, int argc, char **argv
                 MUSTER_OK)
                 return coordinator_usage(error.message);
         } else if (!coordinator_take_option(command, option, optarg)) {
-            return coordinator_usage("--ready-fd: expected the number of an open descriptor");
+            return coordinator_usage(option == COORDINATOR_OPTION_HTTP
+                                         ? "--http: at most 4 addresses"
+                                         : "--ready-fd: expected the number of an open "
+                                           "descriptor");
         }
     }
     if (optind < argc)
@@ -201,6 +215,16 @@ static void coordinator_say_refused(const muster_coordinator *coordinator)
         fprintf(stderr, "muster coordinator: refused: %s\n", text);
 }
 
+/* Sockets of this machine's own need no line: `muster status` finds them. */
+static void coordinator_say_shown(const muster_coordinator *coordinator)
+{
+    const char *at = NULL;
+    for (size_t i = 0; (at = muster_coordinator_http(coordinator, i)) != NULL; i++) {
+        if (strncmp(at, "http:", strlen("http:")) == 0)
+            fprintf(stderr, "muster coordinator: its status is at %s\n", at);
+    }
+}
+
 static int coordinator_exit_code(muster_status status)
 {
     if (status == MUSTER_OK)
@@ -229,6 +253,7 @@ static int coordinator_run(coordinator_command *command)
     coordinator_raise_limits();
     muster_status status = muster_coordinator_open(&command->options, &coordinator, &error);
     if (status == MUSTER_OK) {
+        coordinator_say_shown(coordinator);
         if (command->ready_fd >= 0)
             coordinator_say_ready(command->ready_fd, muster_coordinator_endpoint(coordinator));
         else

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Longer ones have memory of their own. */
+#define INBOX_COPIED_BYTES_MAX ((size_t)8192)
+
 static muster_inbox_lane *inbox_find(const muster_inbox *inbox, uint64_t job)
 {
     muster_inbox_lane *lane = inbox->turn;
@@ -57,6 +60,19 @@ static bool inbox_has_room(const muster_inbox_lane *lane, const muster_peer *pee
            (lane->message_count == 0 || lane->byte_count + bytes <= MUSTER_INBOX_JOB_BYTES);
 }
 
+/* ZeroMQ reads into buffers of 18 KiB, and a message that is a part of one keeps all of it: a short one
+ * that waits is copied. */
+static void inbox_keep(muster_inbox_item *item, zmq_msg_t *payload)
+{
+    const size_t bytes = zmq_msg_size(payload);
+    if (bytes > INBOX_COPIED_BYTES_MAX || zmq_msg_init_size(&item->payload, bytes) != 0) {
+        zmq_msg_init(&item->payload);
+        zmq_msg_move(&item->payload, payload);
+        return;
+    }
+    memcpy(zmq_msg_data(&item->payload), zmq_msg_data(payload), bytes);
+}
+
 bool muster_inbox_put(muster_inbox *inbox, muster_peer *peer, zmq_msg_t *payload)
 {
     size_t bytes = zmq_msg_size(payload);
@@ -69,8 +85,7 @@ bool muster_inbox_put(muster_inbox *inbox, muster_peer *peer, zmq_msg_t *payload
     if (item == NULL)
         return false;
     item->connection = peer->connection;
-    zmq_msg_init(&item->payload);
-    zmq_msg_move(&item->payload, payload);
+    inbox_keep(item, payload);
     if (lane->last != NULL)
         lane->last->next = item;
     else

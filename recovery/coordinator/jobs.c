@@ -57,6 +57,8 @@ void muster_jobs_remove(muster_jobs *jobs, uint64_t job)
         muster_core_free(jobs->items[i]->core);
         muster_claims_clean_up(&jobs->items[i]->claims);
         muster_hosted_job_drop_notes(jobs->items[i]);
+        free(jobs->items[i]->launchers);
+        free(jobs->items[i]->history);
         free(jobs->items[i]);
         jobs->items[i] = jobs->items[--jobs->count];
         return;
@@ -80,17 +82,56 @@ void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note
     if (job->notes == NULL)
         return;
     if (job->note_count == MUSTER_HOSTED_NOTES_MAX) {
+        job->note_first = (job->note_first + 1) % MUSTER_HOSTED_NOTES_MAX;
         job->note_count--;
-        memmove(job->notes, job->notes + 1, job->note_count * sizeof *job->notes);
     }
-    job->notes[job->note_count++] = *note;
+    job->notes[(job->note_first + job->note_count++) % MUSTER_HOSTED_NOTES_MAX] = *note;
+}
+
+const muster_note *muster_hosted_job_note(const muster_hosted_job *job, size_t i)
+{
+    return &job->notes[(job->note_first + i) % MUSTER_HOSTED_NOTES_MAX];
+}
+
+void muster_hosted_job_remember(muster_hosted_job *job, const muster_note *note)
+{
+    if (job->history == NULL)
+        job->history = calloc(1, sizeof *job->history);
+    if (job->history != NULL)
+        muster_history_note(job->history, note);
 }
 
 void muster_hosted_job_drop_notes(muster_hosted_job *job)
 {
     free(job->notes);
     job->notes = NULL;
+    job->note_first = 0;
     job->note_count = 0;
+}
+
+bool muster_hosted_job_add_launcher(muster_hosted_job *job, uint64_t connection)
+{
+    for (size_t i = 0; i < job->launcher_count; i++) {
+        if (job->launchers[i] == connection)
+            return true;
+    }
+    uint64_t *launchers =
+        realloc(job->launchers, (job->launcher_count + 1) * sizeof *job->launchers);
+    if (launchers == NULL)
+        return false;
+    job->launchers = launchers;
+    job->launchers[job->launcher_count++] = connection;
+    return true;
+}
+
+void muster_hosted_job_remove_launcher(muster_hosted_job *job, uint64_t connection)
+{
+    for (size_t i = 0; i < job->launcher_count; i++) {
+        if (job->launchers[i] == connection) {
+            job->launchers[i] = job->launchers[--job->launcher_count];
+            return;
+        }
+    }
 }
 
 void muster_jobs_clean_up(muster_jobs *jobs)

@@ -7,6 +7,7 @@
 
 #include "coordinator/claims.h"
 #include "core/core.h"
+#include "status/history.h"
 
 #define MUSTER_COORDINATOR_JOBS_MAX 1024
 /* Of all jobs together. */
@@ -22,12 +23,16 @@ typedef struct muster_hosted_job {
     int64_t deadline_ns;          /* of the core; INT64_MAX: none */
     /* Notes that no launcher was there to hear: for the next one that joins. After a restart the
      * ranks may be back first, and a verdict fall, before the launcher is. */
-    muster_note *notes;
+    muster_note *notes; /* a ring: the oldest first, at note_first */
+    size_t note_first;
     size_t note_count;
-    size_t peer_count; /* connections that have named it */
-    bool restored;     /* from the journal */
-    bool ended;        /* answers those who still ask, then goes */
-    int64_t ended_ns;  /* since when */
+    uint64_t *launchers; /* connections of its launchers, in no order */
+    size_t launcher_count;
+    muster_history *history; /* for whoever looks; NULL: nothing has happened, or no memory */
+    size_t peer_count;       /* connections that have named it */
+    bool restored;           /* from the journal */
+    bool ended;              /* answers those who still ask, then goes */
+    int64_t ended_ns;        /* since when */
 } muster_hosted_job;
 
 typedef struct muster_jobs {
@@ -43,9 +48,15 @@ muster_hosted_job *muster_jobs_add(muster_jobs *jobs, uint64_t job, const char *
 void muster_jobs_remove(muster_jobs *jobs, uint64_t job);
 /* The earliest deadline, INT64_MAX for none. */
 int64_t muster_jobs_deadline(const muster_jobs *jobs);
+/* Hears what happens from now on. Nothing where it does already. False when memory ran out. */
+bool muster_hosted_job_add_launcher(muster_hosted_job *job, uint64_t connection);
+void muster_hosted_job_remove_launcher(muster_hosted_job *job, uint64_t connection);
 /* Keeps one for the next launcher; dropped where memory ran out. */
 void muster_hosted_job_keep_note(muster_hosted_job *job, const muster_note *note);
+const muster_note *muster_hosted_job_note(const muster_hosted_job *job, size_t i);
 void muster_hosted_job_drop_notes(muster_hosted_job *job);
+/* For its history. */
+void muster_hosted_job_remember(muster_hosted_job *job, const muster_note *note);
 void muster_jobs_clean_up(muster_jobs *jobs);
 
 #endif

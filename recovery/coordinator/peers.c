@@ -289,3 +289,8 @@ muster_peer *muster_peers_next(muster_peers *peers, const muster_peer *after)
         bucket++;
     return bucket < PEERS_BUCKET_COUNT ? peers->by_connection[bucket] : NULL;
 }
+
+size_t muster_peers_count(const muster_peers *peers)
+{
+    return peers->count;
+}

@@ -70,6 +70,8 @@ uint64_t muster_peers_next_lost(muster_peers *peers);
 void muster_peers_lose(muster_peers *peers, uint64_t connection);
 void muster_peers_forget(muster_peers *peers, uint64_t connection);
 
+size_t muster_peers_count(const muster_peers *peers);
+
 /* Walks all peers: first with NULL. Do not forget any on the way. */
 muster_peer *muster_peers_next(muster_peers *peers, const muster_peer *after);
 

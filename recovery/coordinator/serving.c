@@ -103,7 +103,6 @@ void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
 static bool serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
                                    const muster_note *note)
 {
-    bool told = false;
     muster_message message = {.type = MUSTER_MESSAGE_NOTE,
                               .job = job->job,
                               .term = muster_core_term(job->core),
@@ -111,20 +110,15 @@ static bool serving_tell_launchers(muster_coordinator *coordinator, const muster
                               .slot = note->slot,
                               .incarnation = note->incarnation};
     message.u.note = *note;
-    muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
-    for (; peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
-        if (peer->launcher && peer->job == job->job) {
-            serving_send(coordinator, peer->connection, &message);
-            told = true;
-        }
-    }
-    return told;
+    for (size_t i = 0; i < job->launcher_count; i++)
+        serving_send(coordinator, job->launchers[i], &message);
+    return job->launcher_count > 0;
 }
 
 static void serving_tell_kept(muster_coordinator *coordinator, muster_hosted_job *job)
 {
     for (size_t i = 0; i < job->note_count; i++)
-        serving_tell_launchers(coordinator, job, &job->notes[i]);
+        serving_tell_launchers(coordinator, job, muster_hosted_job_note(job, i));
     muster_hosted_job_drop_notes(job);
 }
 
@@ -137,6 +131,7 @@ static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job
         fprintf(stderr, "muster coordinator: the events file cannot be written; going on "
                         "without it\n");
     }
+    muster_hosted_job_remember(job, note);
     coordinator->tracer.who.job = job->job;
     coordinator->tracer.who.epoch = note->epoch;
     MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
@@ -184,7 +179,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
                          const muster_core_event *event)
 {
     muster_core_actions *actions = &coordinator->actions;
-    muster_broadcast broadcast = {0};
+    muster_broadcast broadcasts[2] = {0}; /* with all members; with what has changed */
     job->deadline_ns = muster_core_step(job->core, now_ns, event, actions);
     for (size_t i = 0; i < actions->count && coordinator->failure.status == MUSTER_OK; i++) {
         const muster_core_action *action = &actions->items[i];
@@ -193,7 +188,8 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             if (!muster_admission_say(coordinator, job, event, action))
                 break;
             if (action->shared)
-                serving_send_shared(coordinator, &broadcast, action);
+                serving_send_shared(coordinator,
+                                    &broadcasts[action->message.u.agreed.base_epoch != 0], action);
             else
                 serving_send(coordinator, action->connection, &action->message);
             break;
@@ -209,7 +205,8 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             break;
         }
     }
-    muster_broadcast_forget(&broadcast);
+    muster_broadcast_forget(&broadcasts[0]);
+    muster_broadcast_forget(&broadcasts[1]);
     muster_core_actions_clear(actions);
 }
 
@@ -275,8 +272,13 @@ static muster_hosted_job *serving_create(muster_coordinator *coordinator,
     muster_hosted_job *job = muster_jobs_add(&coordinator->jobs, message->job, name, core);
     /* Some may have named it before: it is the next of its name. */
     const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
-    for (; job != NULL && peer != NULL; peer = muster_peers_next(coordinator->peers, peer))
-        job->peer_count += peer->job == message->job;
+    for (; job != NULL && peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
+        if (peer->job != message->job)
+            continue;
+        job->peer_count++;
+        if (peer->launcher)
+            (void)muster_hosted_job_add_launcher(job, peer->connection);
+    }
     return job;
 }
 
@@ -385,6 +387,8 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
     peer->job = message->job;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         peer->launcher = true;
+        if (!muster_hosted_job_add_launcher(job, connection))
+            serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory for a launcher");
         serving_tell_kept(coordinator, job);
     }
     if (message->type == MUSTER_MESSAGE_PONG)
@@ -406,6 +410,7 @@ static void serving_decode(muster_coordinator *coordinator, muster_peer *peer, z
     muster_status status =
         muster_wire_decode(zmq_msg_data(payload), zmq_msg_size(payload), &message, &error);
     if (status == MUSTER_OK) {
+        coordinator->messages_heard++;
         serving_hear(coordinator, peer, &message, now_ns);
         muster_message_clean_up(&message);
         return;
@@ -505,6 +510,7 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
             continue;
         MUSTER_ASSERT(job->peer_count > 0);
         job->peer_count--;
+        muster_hosted_job_remove_launcher(job, connection);
         const muster_core_event event = {.kind = MUSTER_CORE_CONNECTION_LOST,
                                          .connection = connection};
         serving_step(coordinator, job, now_ns, &event);

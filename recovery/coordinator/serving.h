@@ -9,6 +9,7 @@
 
 #include "coordinator/coordinator.h"
 #include "coordinator/gate.h"
+#include "coordinator/http.h"
 #include "coordinator/inbox.h"
 #include "coordinator/jobs.h"
 #include "coordinator/journal.h"
@@ -29,6 +30,9 @@ struct muster_coordinator {
     muster_journal journal; /* its term is the highest that was handed out */
     muster_event_log events;
     muster_tracer tracer;
+    muster_http *http; /* NULL: none was asked for */
+    int64_t started_ns;
+    uint64_t messages_heard;
     uint64_t last_ping_id;
     muster_core_actions actions;
     int64_t said_refused_ns;          /* when a refused message was last worth a line */

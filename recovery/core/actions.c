@@ -20,6 +20,7 @@ void muster_core_actions_clear(muster_core_actions *actions)
         if (actions->items[i].shared) {
             message->u.agreed.members = NULL;
             message->u.agreed.restore_slots = NULL;
+            message->u.agreed.without = NULL;
         }
         muster_message_clean_up(message);
     }
@@ -63,6 +64,15 @@ void muster_core_retire_free(muster_core *core)
 {
     while (core->retired_count > 0) {
         free(core->retired[--core->retired_count]);
+    }
+}
+
+void muster_core_one_came(muster_core *core)
+{
+    if (core->missing > 1) {
+        core->missing--;
+    } else {
+        core->changed = true;
     }
 }
 

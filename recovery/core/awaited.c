@@ -103,18 +103,52 @@ bool muster_core_awaited(const muster_core *core, char *text, size_t text_bytes)
     return false;
 }
 
+/* How often a large job is looked through for the words, and one rank is told. While thousands come, the
+ * words change with each of them, and each of them asks. Small jobs are looked through each time. */
+#define AWAITED_LOOK_NS_A_SLOT ((int64_t)50000)
+#define AWAITED_TELL_NS_A_SLOT ((int64_t)1000000)
+#define AWAITED_SLOTS_SMALL 256
+
+static const char awaited_late[] = "the next step that is committed, when late ranks are taken in";
+
+/* False: nobody is waited for. */
+static bool awaited_look(muster_core *core)
+{
+    int64_t old_ns = core->now_ns - core->awaited_ns;
+    if (core->policy.slot_count > AWAITED_SLOTS_SMALL && core->awaited_state == core->state &&
+        core->awaited_ns != 0 && old_ns < AWAITED_LOOK_NS_A_SLOT * core->policy.slot_count) {
+        return core->awaited_words != 0;
+    }
+    core->awaited_state = core->state;
+    core->awaited_ns = core->now_ns;
+    core->awaited_words = muster_core_awaited(core, core->awaited, sizeof core->awaited)
+                              ? muster_hash_text(core->awaited) | 1
+                              : 0;
+    return core->awaited_words != 0;
+}
+
+/* Not sooner after the last time. */
+static int64_t awaited_pause_ns(const muster_core *core)
+{
+    int64_t pause_ns = AWAITED_TELL_NS_A_SLOT * core->policy.slot_count;
+    return pause_ns > core->policy.deadlines.suspect_ns ? pause_ns
+                                                        : core->policy.deadlines.suspect_ns;
+}
+
 void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot)
 {
     const muster_core_process *process = &slot->process;
-    bool waits = core->state == MUSTER_CORE_FORMING ||
+    bool late = slot->late && !slot->member &&
+                (core->state == MUSTER_CORE_RUNNING || core->state == MUSTER_CORE_CONNECTING);
+    bool waits = late || core->state == MUSTER_CORE_FORMING ||
                  (core->state == MUSTER_CORE_REVOKED && (process->quiet || !slot->member)) ||
                  (core->state == MUSTER_CORE_CONNECTING && process->connected);
-    char text[MUSTER_NOTE_TEXT_BYTES];
-    if (!waits || core->now_ns - process->hinted_ns < core->policy.deadlines.suspect_ns ||
-        !muster_core_awaited(core, text, sizeof text)) {
+    if (!waits || core->now_ns - process->hinted_ns < awaited_pause_ns(core) ||
+        (!late && !awaited_look(core))) {
         return;
     }
-    uint64_t words = muster_hash_text(text);
+    const char *text = late ? awaited_late : core->awaited;
+    uint64_t words = late ? muster_hash_text(awaited_late) : core->awaited_words;
     if (words == process->hint) {
         return;
     }
@@ -128,5 +162,5 @@ void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot)
     hint->u.note.epoch = core->epoch;
     hint->u.note.slot = slot->slot;
     hint->u.note.incarnation = process->incarnation;
-    memcpy(hint->u.note.text, text, sizeof hint->u.note.text);
+    snprintf(hint->u.note.text, sizeof hint->u.note.text, "%s", text);
 }

@@ -12,18 +12,21 @@
  *   cut.c          members that live but cannot reach each other
  *   verdict.c      fencing, revoking
  *   rebuild.c      quiet, gone, agreed, connected
+ *   grow.c         who fills a slot that was shrunk away
  *   replacement.c  who fills a lost slot
  *   awaited.c      for whom the job waits
  *   restore_point.c  which step a rebuild goes on from
  *   launchers.c    who can start a process, kill it and prove it gone
  *   ending.c       leaving, giving up
  *   save.c         what survives the coordinator
+ *   view.c         what people are shown
  */
 #ifndef MUSTER_RECOVERY_CORE_STATE_H
 #define MUSTER_RECOVERY_CORE_STATE_H
 
 #include "base/assert.h"
 #include "core/core.h"
+#include "core/difference.h"
 
 typedef enum muster_core_state {
     MUSTER_CORE_FORMING,    /* no epoch yet: slots fill */
@@ -52,17 +55,20 @@ typedef struct muster_core_process {
     bool exited; /* its launcher saw it end; what it said before may be on the way */
     bool
         exited_doubtful; /* a process of another number: perhaps behind a wrapper, perhaps not this */
+    bool exited_unheard; /* while we slept, or just after: its LEAVE may be lost */
     int32_t exited_status;
     int64_t exited_ns;
 
     muster_activity activity; /* of its last heartbeat */
     int64_t activity_ns;      /* when that came; 0: none came */
+    uint64_t said_epoch;      /* as that said */
     int64_t wait_seen_ns;     /* since when its heartbeats show this one wait */
 
     bool left; /* said LEAVE */
     int64_t left_ns;
-    bool connected; /* in the current epoch */
-    bool quiet;     /* in the revoked epoch */
+    bool connected;         /* in the current epoch */
+    bool quiet;             /* in the revoked epoch */
+    uint64_t members_epoch; /* whose members it was told last, said with its QUIET */
     muster_holding *holdings;
     int32_t holding_count;
     int64_t told_ns;   /* when it was last told where the job stands */
@@ -90,7 +96,9 @@ typedef enum muster_core_replacement {
 typedef struct muster_core_slot {
     int32_t slot;
     muster_core_seat seat;
-    bool member; /* the process that fills it is in the current epoch */
+    bool member;        /* the process that fills it is in the current epoch */
+    bool late;          /* it fills a slot that was shrunk away, and waits for a committed step */
+    bool left_for_good; /* its rank left: it is never filled again */
     muster_core_process process;
     uint32_t fence; /* incarnations below are fenced */
 
@@ -178,7 +186,7 @@ struct muster_core {
     uint64_t term;
     muster_policy policy;
     bool someone_left; /* in this epoch */
-    bool others_left;  /* all but lost ranks: why the job is given up */
+    bool others_left;  /* so many that too few remain: why the job is given up */
     bool policy_open;  /* the first launcher may still bring the policy */
 
     muster_core_state state;
@@ -213,6 +221,10 @@ struct muster_core {
     bool crash_has_step; /* a commit above this step is progress; reset when the state was lost */
     uint64_t crash_step;
 
+    char awaited[MUSTER_NOTE_TEXT_BYTES]; /* as ranks are told, for a while: see awaited.c */
+    uint64_t awaited_words;               /* their hash; 0: nobody is waited for */
+    int64_t awaited_ns;                   /* when that was looked at */
+    muster_core_state awaited_state;
     int64_t forming_since_ns;
     int64_t revoked_since_ns;
     int64_t connecting_since_ns;
@@ -227,11 +239,14 @@ struct muster_core {
     bool returned;   /* to a job that runs: from the journal, or from what its ranks said */
     int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
-    void **retired; /* what actions of the last step may still show */
+    int64_t anyone_ns; /* when anybody at all was heard */
+    int64_t woke_ns; /* when it was last seen that this coordinator had slept for long; 0: never */
+    void **retired;  /* what actions of the last step may still show */
     size_t retired_count;
     size_t retired_capacity;
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
+    int32_t missing;  /* at the last look: so many must come before the job can go on; 0: not so */
     bool revoke_due;  /* tell the members */
     bool persist_due; /* something to save */
     bool persisted;   /* this turn has its PERSIST already */
@@ -246,6 +261,9 @@ void muster_core_grow(void **items, size_t count, size_t *capacity, size_t item_
 /* Frees memory that actions of this step may still show, when the next step begins. NULL is fine. */
 void muster_core_retire(muster_core *core, void *memory);
 void muster_core_retire_free(muster_core *core);
+/* One of many that the job waits for has come. Nothing follows from it before the last one has, and a look
+ * at everything costs as much as there are ranks: one for each of them would make it their square. */
+void muster_core_one_came(muster_core *core);
 /* Appends an action of the given kind. Valid until the next one. */
 muster_core_action *muster_core_action_append(muster_core *core, muster_core_action_kind kind);
 /* A message to fill, addressed to connection. Valid until the next action. */
@@ -295,6 +313,8 @@ void muster_core_spare_remove(muster_core *core, muster_core_process *spare);
 bool muster_core_rejoin(muster_core *core, muster_connection connection,
                         const muster_message *message);
 void muster_core_adoption_turn(muster_core *core);
+/* Somebody knows of this job's past, and we have no journal of it. */
+void muster_core_met_before(muster_core *core);
 /* A message of a higher term: true when it may be handled. */
 bool muster_core_term_meet(muster_core *core, uint64_t term);
 
@@ -302,6 +322,9 @@ bool muster_core_term_meet(muster_core *core, uint64_t term);
 /* True when it was away: it may have missed what was said meanwhile. */
 bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection);
+/* A message of the job came. */
+void muster_core_detector_anyone(muster_core *core);
+bool muster_core_detector_launcher_silent(muster_core *core, const muster_core_launcher *launcher);
 void muster_core_detector_lose(muster_core *core, muster_connection connection);
 void muster_core_detector_pause(muster_core *core);
 void muster_core_detector_turn(muster_core *core);
@@ -336,10 +359,13 @@ void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
 void muster_core_rebuild_connected(muster_core *core, muster_core_slot *slot,
                                    const muster_message *message);
 void muster_core_rebuild_turn(muster_core *core); /* forming, revoked and connecting */
+/* With all members. */
 void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot);
 
 /* replacement.c */
 void muster_core_replacement_turn(muster_core *core, muster_core_slot *slot);
+/* False: there is none. */
+bool muster_core_replacement_spare_takes(muster_core *core, muster_core_slot *slot);
 /* A new launcher of an open slot is asked to fill it, with an incarnation that nobody had. */
 void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot);
 /* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
@@ -349,6 +375,20 @@ void muster_core_replacement_died(muster_core *core, muster_core_slot *slot, uin
                                   int32_t wait_status);
 void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, const char *format,
                                     ...) __attribute__((format(printf, 3, 4)));
+
+/* grow.c */
+/* True when a slot that was shrunk away may be filled again. */
+bool muster_core_grow_open(const muster_core *core, const muster_core_slot *slot);
+/* A step of the current epoch was committed: who waits is taken in. */
+void muster_core_grow_at_step(muster_core *core, uint64_t epoch);
+/* Who waited is lost, or left: as before. */
+void muster_core_grow_undo(muster_core *core, muster_core_slot *slot);
+/* A new launcher owns a slot that may be filled again: it is asked to, once. */
+void muster_core_grow_launch(muster_core *core, muster_core_slot *slot);
+/* True while what it was asked to start has not joined. */
+bool muster_core_grow_launched(const muster_core *core, const muster_core_slot *slot);
+/* What it started ended before it joined. */
+void muster_core_grow_died(muster_core *core, muster_core_slot *slot, int32_t wait_status);
 
 /* restore_point.c: fills core->restore and core->restore_slots from the survivors' holdings. */
 void muster_core_restore_point_choose(muster_core *core);

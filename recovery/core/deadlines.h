@@ -31,7 +31,6 @@
     X(heartbeat, 4, <=, verdict_grace, "a verdict looks at fresh heartbeats") \
     X(heartbeat, 1, <=, reconnect, "a heartbeat is what comes back") \
     X(heartbeat, 1, <=, leave, "a leave that was missed is said again") \
-    X(reconnect, 1, <=, silence, "a lost connection is found sooner than silence") \
     X(reconnect, 1, <, join, "a coordinator that comes back waits for its ranks") \
     X(gone, 1, <, rebuild, "a rebuild waits until a lost process is proven gone") \
     X(silence, 1, <, rebuild, "a rebuild waits for a survivor that is silent") \

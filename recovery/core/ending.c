@@ -130,8 +130,11 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     slot->fence = incarnation + 1;
     slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
     core->persist_due = true;
-    if (core->state != MUSTER_CORE_FORMING) {
+    if (slot->late) {
+        muster_core_grow_undo(core, slot);
+    } else if (core->state != MUSTER_CORE_FORMING) {
         muster_core_replacement_retire(core, slot, "slot %d left the job", slot->slot);
+        slot->left_for_good = true;
     }
 }
 
@@ -177,6 +180,13 @@ void muster_core_ending_turn(muster_core *core)
         }
         snprintf(core->ended_text, sizeof core->ended_text, "every rank has left the job");
         ending_say_spares(core, MUSTER_ERR_GAVE_UP);
+        for (int32_t i = 0; i < core->policy.slot_count; i++) {
+            const muster_core_slot *late = &core->slots[i];
+            if (!late->member && muster_core_members_live(late)) {
+                ending_say(core, late->process.connection, i, late->process.incarnation,
+                           MUSTER_ERR_GAVE_UP);
+            }
+        }
         muster_core_end(core, MUSTER_OK);
         return;
     }

@@ -8,7 +8,11 @@
  *                                        it with a higher incarnation: launchers start only after an
  *                                        exit, so the old one is superseded
  *   fenced at that incarnation or above  is refused: fenced
- *   retired (shrunk away, or left)       is refused: the job does not grow */
+ *   retired: shrunk away                 where the policy lets the job grow, waits for the next committed
+ *                                        step (grow.c); else is refused
+ *                                        (refused, too, where the journal was lost and the process is not
+ *                                        new: it may have been fenced)
+ *   retired: its rank left               is refused */
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,6 +178,18 @@ static bool join_seat(muster_core *core, muster_connection connection, muster_co
                            message->incarnation, slot->slot, slot->fence);
         return false;
     }
+    if (muster_core_grow_open(core, slot) && core->met_before && message->u.join.rejoin) {
+        muster_core_refuse(core, connection, message, MUSTER_ERR_FENCED,
+                           "slot %d: the coordinator's journal was lost, and nobody knows whether "
+                           "this process was declared dead; start another one",
+                           slot->slot);
+        return false;
+    }
+    if (muster_core_grow_open(core, slot)) {
+        slot->seat = MUSTER_CORE_SEAT_OPEN;
+        slot->late = true;
+        return true;
+    }
     if (slot->seat == MUSTER_CORE_SEAT_RETIRED || core->state == MUSTER_CORE_RUNNING ||
         core->state == MUSTER_CORE_CONNECTING) {
         muster_core_refuse(core, connection, message, MUSTER_ERR_GAVE_UP,
@@ -200,15 +216,19 @@ void muster_core_join(muster_core *core, muster_connection connection,
     muster_core_slot *slot = &core->slots[message->slot];
     if (!core->restored && message->incarnation != UINT32_MAX &&
         message->incarnation > slot->fence) {
-        core->met_before = true; /* it has predecessors that we have not heard of */
+        muster_core_met_before(core); /* it has predecessors that we have not heard of */
     }
     if (!join_seat(core, connection, slot, message)) {
         return;
     }
     uint32_t incarnation = message->incarnation;
     if (incarnation == UINT32_MAX) {
-        if (muster_core_launcher_of(core, slot->slot)) {
+        if (muster_core_launcher_of(core, slot->slot) || core->restored || core->met_before) {
             muster_core_replacement_forgo(slot);
+        }
+        if (slot->started && slot->started_incarnation >= slot->fence) {
+            slot->fence =
+                slot->started_incarnation + 1; /* that one is a launcher's, and may live */
         }
         incarnation = slot->fence;
     }

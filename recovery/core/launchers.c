@@ -148,7 +148,8 @@ static void launcher_tell_slots(muster_core *core, const muster_core_launcher *l
 {
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
-        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && launcher_owns(launcher, i)) {
+        if (slot->seat == MUSTER_CORE_SEAT_RETIRED && launcher_owns(launcher, i) &&
+            !muster_core_grow_launched(core, slot)) {
             launcher_tell_note(core, launcher, MUSTER_NOTE_AGREED, slot);
         }
         if (slot->seat != MUSTER_CORE_SEAT_FILLED) {
@@ -189,8 +190,9 @@ static void launcher_tell(muster_core *core, const muster_core_launcher *launche
     }
     for (int32_t i = 0; i < launcher->slot_count; i++) {
         muster_core_slot *slot = &core->slots[launcher->first_slot + i];
-        if (slot->seat == MUSTER_CORE_SEAT_OPEN &&
-            slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED) {
+        if ((slot->seat == MUSTER_CORE_SEAT_OPEN &&
+             slot->replacement == MUSTER_CORE_REPLACEMENT_STARTED) ||
+            muster_core_grow_launched(core, slot)) {
             muster_core_launcher_start(core, slot, muster_core_launcher_of(core, slot->slot));
         }
     }
@@ -273,7 +275,7 @@ static void launcher_join(muster_core *core, muster_connection connection,
     };
     core->changed = true;
     if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
-        core->met_before = true;
+        muster_core_met_before(core);
         core->epoch_floor = message->epoch;
         core->persist_due = true;
     }
@@ -282,8 +284,12 @@ static void launcher_join(muster_core *core, muster_connection connection,
     welcome->u.welcome.policy = core->policy;
     welcome->u.welcome.begun = begun;
     launcher_tell(core, launcher);
-    for (int32_t i = 0; begun && core->state == MUSTER_CORE_FORMING && i < count; i++) {
-        muster_core_replacement_anew(core, &core->slots[first + i]);
+    for (int32_t i = 0; begun && core->state != MUSTER_CORE_ENDED && i < count; i++) {
+        if (core->state == MUSTER_CORE_FORMING) {
+            muster_core_replacement_anew(core, &core->slots[first + i]);
+        } else {
+            muster_core_grow_launch(core, &core->slots[first + i]);
+        }
     }
 }
 
@@ -352,6 +358,9 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
              * incarnation: then this one goes on speaking, and if not, nothing is proven. */
             slot->process.exited = true;
             slot->process.exited_doubtful = other;
+            slot->process.exited_unheard =
+                !other && core->woke_ns != 0 &&
+                core->now_ns - core->woke_ns <= core->policy.deadlines.leave_ns;
             slot->process.exited_status = wait_status;
             slot->process.exited_ns = core->now_ns;
             core->changed = true;
@@ -369,6 +378,9 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
     if (!death && slot->seat == MUSTER_CORE_SEAT_OPEN &&
         !muster_core_members_fenced(slot, message->incarnation)) {
         muster_core_replacement_died(core, slot, message->incarnation, wait_status);
+    } else if (!death && muster_core_grow_launched(core, slot) &&
+               slot->start_incarnation == message->incarnation) {
+        muster_core_grow_died(core, slot, wait_status);
     }
 }
 
@@ -456,7 +468,7 @@ void muster_core_launcher_turn(muster_core *core)
         muster_core_launcher *launcher = &core->launchers[i];
         bool lost = launcher->connection_lost &&
                     muster_core_passed(core, launcher->connection_lost_ns, deadlines->reconnect_ns);
-        if (lost || muster_core_passed(core, launcher->heard_ns, deadlines->silence_ns)) {
+        if (lost || muster_core_detector_launcher_silent(core, launcher)) {
             muster_core_note(core, MUSTER_NOTE_EVIDENCE, MUSTER_SLOT_NONE, 0,
                              MUSTER_EVIDENCE_LAUNCHER_LOST, launcher->process_id,
                              "the launcher of slots %d to %d was lost: they run on, but cannot be "

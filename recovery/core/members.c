@@ -78,10 +78,16 @@ void muster_core_members_fill(muster_core *core, muster_core_slot *slot,
     slot->fence = process->incarnation;
     slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
     slot->start_tries = 0;
-    core->changed = true;
     if (core->state != MUSTER_CORE_FORMING) {
+        core->changed = true;
         core->persist_due = true; /* a job that has not formed yet can begin anew */
+        return;
     }
+    muster_core_one_came(core);
+    /* There may be no look that begins to watch it. */
+    const muster_deadlines *deadlines = &core->policy.deadlines;
+    muster_core_deadline(core, core->now_ns + deadlines->suspect_ns);
+    muster_core_deadline(core, core->now_ns + deadlines->silence_ns / 4);
 }
 
 void muster_core_process_clean_up(muster_core_process *process)

@@ -16,6 +16,7 @@
 #define MUSTER_BLOB_BYTES 128
 #define MUSTER_NOTE_TEXT_BYTES 200
 #define MUSTER_SLOT_NONE (-1)
+#define MUSTER_COMMUNICATOR_WORLD UINT64_C(1) /* of all ranks; the others have hashes */
 #define MUSTER_SLOT_SPARE_WIRE (-2)
 
 /* Evidence that a rank is lost; also the reason of a verdict. X(name, value, text). */
@@ -79,6 +80,10 @@ typedef struct muster_activity {
     uint64_t waiting_since_ns; /* sender's CLOCK_MONOTONIC */
     uint64_t committed_step;   /* last one this rank saw */
     bool has_committed_step;
+    uint64_t completed_calls; /* since the process began; the last of them: */
+    uint64_t last_communicator;
+    uint64_t last_sequence;
+    uint32_t last_call;
 } muster_activity;
 
 typedef struct muster_restore {
@@ -147,6 +152,7 @@ typedef struct muster_policy {
     int32_t
         max_replacements; /* of the whole job; then shrink where min_ranks allows, else give up */
     int32_t crash_loop_deaths; /* deaths of one slot with no new committed step between: give up */
+    bool grow; /* a slot that was shrunk away may be filled again, at a committed step */
     muster_deadlines deadlines;
 } muster_policy;
 
@@ -224,7 +230,8 @@ typedef struct muster_message {
             uint32_t call;
         } evidence;
         struct {
-            uint64_t released_ns; /* CLOCK_MONOTONIC; 0: no call was in flight */
+            uint64_t released_ns;   /* CLOCK_MONOTONIC; 0: no call was in flight */
+            uint64_t members_epoch; /* the last one whose members this rank was told; 0: none */
             muster_blob blob;
             int32_t holding_count;
             muster_holding *holdings;
@@ -268,8 +275,14 @@ typedef struct muster_message {
         } revoke; /* epoch in the header: the revoked one */
         struct {
             uint32_t kind; /* muster_rebuild_kind; 0 for the first epoch */
+            /* 0: members are all of them. Else those that are not as in that epoch; the others are, but for
+             * the slots in without (core/difference.h). */
+            uint64_t base_epoch;
             int32_t member_count;
             muster_member *members; /* by rank */
+            int32_t without_count;
+            int32_t *without;
+            uint64_t members_hash; /* of all, where base_epoch is not 0 */
             int32_t death_count;
             muster_death *deaths; /* since the last established epoch */
             muster_restore restore;

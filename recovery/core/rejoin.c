@@ -8,10 +8,18 @@
 
 #include "core/core_state.h"
 
+void muster_core_met_before(muster_core *core)
+{
+    if (!core->met_before) {
+        core->met_before = true;
+        core->persist_due = true;
+    }
+}
+
 bool muster_core_term_meet(muster_core *core, uint64_t term)
 {
     if (!core->restored && term != 0 && term != core->term) {
-        core->met_before = true;
+        muster_core_met_before(core);
     }
     if (term <= core->term) {
         return true;
@@ -91,10 +99,7 @@ static void adoption_bury(muster_core *core, const muster_death *deaths, size_t 
 static void adoption_report(muster_core *core, const muster_message *message)
 {
     muster_core_adoption *adoption = &core->adoption;
-    if (!core->met_before) {
-        core->met_before = true;
-        core->persist_due = true;
-    }
+    muster_core_met_before(core);
     if (message->epoch > adoption->epoch) {
         adoption_clear(adoption);
         adoption->epoch = message->epoch;
@@ -183,9 +188,10 @@ static int32_t adoption_come(muster_core *core)
 static void adoption_take(muster_core *core)
 {
     muster_core_adoption *adoption = &core->adoption;
-    core->met_before = true;
+    muster_core_met_before(core);
     for (int32_t i = 0; i < core->policy.slot_count; i++) {
         core->slots[i].member = false;
+        core->slots[i].late = false; /* taken in, or turned out below */
     }
     for (int32_t i = 0; i < adoption->member_count; i++) {
         const muster_member *member = &adoption->members[i];

@@ -57,6 +57,15 @@ static void replacement_assign(muster_core *core, muster_core_slot *slot,
     muster_core_launcher_assigned(core, slot);
 }
 
+bool muster_core_replacement_spare_takes(muster_core *core, muster_core_slot *slot)
+{
+    muster_core_process *spare = replacement_spare(core);
+    if (spare) {
+        replacement_assign(core, slot, spare);
+    }
+    return spare != NULL;
+}
+
 static void replacement_start(muster_core *core, muster_core_slot *slot)
 {
     muster_core_launcher *launcher = muster_core_launcher_of(core, slot->slot);

@@ -209,6 +209,7 @@ void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t e
                      MUSTER_EVIDENCE_NONE, (int64_t)step, "step %llu is committed",
                      (unsigned long long)step);
     muster_core_committed_progress(core, step);
+    muster_core_grow_at_step(core, epoch);
 }
 
 void muster_core_committed_progress(muster_core *core, uint64_t step)

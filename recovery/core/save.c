@@ -10,7 +10,7 @@
 #include "core/stream_fields.h"
 
 #define SAVE_MAGIC 0x4352534du /* "MSRC" */
-#define SAVE_VERSION 2u
+#define SAVE_VERSION 3u
 /* Ten years: so that no sum with a clock can overflow. */
 #define SAVE_DEADLINE_NS_MAX ((int64_t)10 * 365 * 24 * 3600 * 1000000000)
 
@@ -22,6 +22,8 @@ static void save_slot(muster_stream *stream, muster_core_slot *slot)
     muster_stream_u8(stream, &replacement);
     muster_stream_bool(stream, &slot->member);
     muster_stream_bool(stream, &slot->process.left);
+    muster_stream_bool(stream, &slot->late);
+    muster_stream_bool(stream, &slot->left_for_good);
     muster_stream_bool(stream, &slot->process.from_spare);
     muster_stream_u32(stream, &slot->process.incarnation);
     muster_stream_i32(stream, &slot->process.launched_id);
@@ -233,7 +235,12 @@ static bool restore_slots(muster_core *core)
                     slot->fence = kept.incarnation + 1;
                     slot->replacement = MUSTER_CORE_REPLACEMENT_WANTED;
                 }
+                if (slot->late) {
+                    slot->seat = MUSTER_CORE_SEAT_RETIRED; /* as before it came: it comes again */
+                    slot->replacement = MUSTER_CORE_REPLACEMENT_NONE;
+                }
             }
+            slot->late = false;
             memset(&slot->process, 0, sizeof slot->process);
             continue;
         }

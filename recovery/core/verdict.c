@@ -125,6 +125,10 @@ void muster_core_verdict_give(muster_core *core, muster_core_slot *slot, muster_
     core->persist_due = true;
     if (evidence == MUSTER_EVIDENCE_LEFT) {
         muster_core_replacement_retire(core, slot, "slot %d left the job", slot->slot);
+        slot->left_for_good = true;
+    } else if (slot->late && !member) {
+        muster_core_grow_undo(core, slot);
+        return; /* it was in no epoch: nobody else has lost anything */
     }
     if (member) {
         muster_core_verdict_revoke(core);

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "keys/key_file.h"
 
-#define ALLOWED_FILE_BYTES_MAX ((off_t)16 << 20)
+#define ALLOWED_FILE_BYTES_MAX ((size_t)16 << 20)
 #define ALLOWED_JOBS "jobs="
 #define ALLOWED_BLANKS " \t\r"
 
@@ -133,10 +133,8 @@ static muster_status allowed_parse(const char *path, char *text, muster_allowed 
 muster_status muster_allowed_read(const char *path, muster_allowed *allowed, muster_error *error)
 {
     memset(allowed, 0, sizeof *allowed);
-    char *text = malloc(ALLOWED_FILE_BYTES_MAX);
-    if (text == NULL)
-        return allowed_no_memory(error);
-    muster_status status = muster_key_file_text(path, false, text, ALLOWED_FILE_BYTES_MAX, error);
+    char *text = NULL;
+    muster_status status = muster_key_file_load(path, ALLOWED_FILE_BYTES_MAX, &text, error);
     if (status == MUSTER_OK)
         status = allowed_parse(path, text, allowed, error);
     free(text);

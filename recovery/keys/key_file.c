@@ -42,15 +42,14 @@ static muster_status key_file_guarded(const char *path, const struct stat *facts
 }
 
 static muster_status key_file_check(const char *path, int fd, bool secret, size_t text_bytes,
-                                    muster_error *error)
+                                    struct stat *facts, muster_error *error)
 {
-    struct stat facts;
-    if (fstat(fd, &facts) != 0)
+    if (fstat(fd, facts) != 0)
         return KEY_REFUSE(error, "the key file '%.120s' cannot be read: %s", path, strerror(errno));
-    if (!S_ISREG(facts.st_mode) || facts.st_size >= (off_t)text_bytes)
+    if (!S_ISREG(facts->st_mode) || facts->st_size >= (off_t)text_bytes)
         return KEY_REFUSE(error, "'%.120s' is not a key file: it is %s", path,
-                          S_ISREG(facts.st_mode) ? "too long" : "no ordinary file");
-    return key_file_guarded(path, &facts, secret, error);
+                          S_ISREG(facts->st_mode) ? "too long" : "no ordinary file");
+    return key_file_guarded(path, facts, secret, error);
 }
 
 static muster_status key_file_fill(const char *path, int fd, char *text, size_t text_bytes,
@@ -74,17 +73,64 @@ static muster_status key_file_fill(const char *path, int fd, char *text, size_t 
     return muster_error_set_ok(error);
 }
 
-muster_status muster_key_file_text(const char *path, bool secret, char *text, size_t text_bytes,
-                                   muster_error *error)
+/* Not blocking: somebody may give the name of a pipe. */
+static int key_file_open(const char *path, muster_error *error)
 {
-    /* Not blocking: somebody may give the name of a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return KEY_REFUSE(error, "the key file '%.120s' cannot be opened: %s", path,
-                          strerror(errno));
-    muster_status status = key_file_check(path, fd, secret, text_bytes, error);
+        (void)KEY_REFUSE(error, "the key file '%.120s' cannot be opened: %s", path,
+                         strerror(errno));
+    return fd;
+}
+
+static muster_status key_file_text(const char *path, bool secret, char *text, size_t text_bytes,
+                                   muster_error *error)
+{
+    struct stat facts;
+    int fd = key_file_open(path, error);
+    if (fd < 0)
+        return MUSTER_ERR_ENVIRONMENT;
+    muster_status status = key_file_check(path, fd, secret, text_bytes, &facts, error);
     if (status == MUSTER_OK)
         status = key_file_fill(path, fd, text, text_bytes, error);
+    close(fd);
+    return status;
+}
+
+/* As much memory as the file is long, and not as it may be: a list is read again whenever it changes. */
+static muster_status key_file_load(const char *path, int fd, size_t bytes_max, char **text,
+                                   muster_error *error)
+{
+    struct stat facts;
+    muster_status status = key_file_check(path, fd, false, bytes_max, &facts, error);
+    if (status != MUSTER_OK)
+        return status;
+    const size_t text_bytes = (size_t)facts.st_size + 2; /* one to see that it has grown, and NUL */
+    *text = malloc(text_bytes);
+    if (*text == NULL)
+        return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                                "no memory for a list of keys");
+    status = key_file_fill(path, fd, *text, text_bytes, error);
+    if (status == MUSTER_OK && strlen(*text) > (size_t)facts.st_size)
+        status = KEY_REFUSE(error,
+                            "the key file '%.120s' grew while it was read: write it elsewhere and "
+                            "rename it",
+                            path);
+    if (status == MUSTER_OK)
+        return status;
+    free(*text);
+    *text = NULL;
+    return status;
+}
+
+muster_status muster_key_file_load(const char *path, size_t bytes_max, char **text,
+                                   muster_error *error)
+{
+    int fd = key_file_open(path, error);
+    *text = NULL;
+    if (fd < 0)
+        return MUSTER_ERR_ENVIRONMENT;
+    muster_status status = key_file_load(path, fd, bytes_max, text, error);
     close(fd);
     return status;
 }
@@ -152,7 +198,7 @@ muster_status muster_key_pair_read(const char *path, muster_key_pair *pair, must
 {
     char text[MUSTER_KEY_FILE_BYTES_MAX];
     memset(pair, 0, sizeof *pair);
-    muster_status status = muster_key_file_text(path, true, text, sizeof text, error);
+    muster_status status = key_file_text(path, true, text, sizeof text, error);
     if (status == MUSTER_OK)
         status = key_pair_parse(path, text, pair, error);
     explicit_bzero(text, sizeof text);
@@ -166,7 +212,7 @@ muster_status muster_public_key_read(const char *path, muster_key *key, muster_e
     char text[MUSTER_KEY_FILE_BYTES_MAX];
     int number = 1;
     memset(key, 0, sizeof *key);
-    muster_status status = muster_key_file_text(path, false, text, sizeof text, error);
+    muster_status status = key_file_text(path, false, text, sizeof text, error);
     if (status != MUSTER_OK)
         return status;
     bool found = false;

@@ -35,8 +35,9 @@ muster_status muster_public_key_read(const char *path, muster_key *key, muster_e
 muster_status muster_client_keys_read(const char *coordinator_key_path, const char *key_path,
                                       muster_client_keys *keys, muster_error *error);
 
-/* The whole of a text file into text, which is then NUL-terminated. For the files of this folder. */
-muster_status muster_key_file_text(const char *path, bool secret, char *text, size_t text_bytes,
+/* The whole of a public text file, shorter than bytes_max, with a NUL at its end, for the caller to
+ * free. For the files of this folder. */
+muster_status muster_key_file_load(const char *path, size_t bytes_max, char **text,
                                    muster_error *error);
 /* Whether the line that begins here says nothing. */
 bool muster_key_file_comment(const char *line);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "launcher/launcher_state.h"
+#include "operator/http_address.h"
 
 #define OWN_COORDINATOR_START_MS 10000
 /* A coordinator that lived longer than this did not die of its start. */
@@ -19,6 +20,8 @@
 #define OWN_COORDINATOR_WAIT_NS (50 * NS_PER_MS)
 #define OWN_COORDINATOR_WAIT_MAX_NS (2000 * NS_PER_MS)
 #define OWN_COORDINATOR_STOP_MS 2000
+/* More quick deaths than that, and it is started without the --http that people gave. */
+#define OWN_COORDINATOR_HTTP_DEATHS 1
 
 extern char **environ;
 
@@ -37,9 +40,24 @@ static muster_status own_coordinator_spawn(muster_launcher *launcher, muster_err
                          "1",
                          "--parent-death",
                          NULL,
+                         NULL,
+                         NULL,
+                         NULL,
+                         NULL,
                          NULL};
+    size_t at = 10;
     if (launcher->sessions != NULL)
-        arguments[10] = "--trace";
+        arguments[at++] = "--trace";
+    if (muster_http_side_built()) {
+        arguments[at++] = "--http";
+        arguments[at++] = own->status;
+    }
+    /* A page is not worth the job: where the port is taken when a coordinator comes back, it does so
+     * without. */
+    if (launcher->options.http != NULL && own->quick_deaths <= OWN_COORDINATOR_HTTP_DEATHS) {
+        arguments[at++] = "--http";
+        arguments[at++] = (char *)(uintptr_t)launcher->options.http;
+    }
     muster_status status = muster_launcher_spawn(launcher, "/proc/self/exe", arguments, environ,
                                                  true, &own->child, error);
     if (status != MUSTER_OK)
@@ -108,6 +126,8 @@ muster_status muster_own_coordinator_start(muster_launcher *launcher, muster_err
     muster_own_coordinator *own = &launcher->coordinator;
     snprintf(own->endpoint, sizeof own->endpoint, "ipc://%s/coordinator", launcher->folder.path);
     snprintf(own->journal, sizeof own->journal, "%s/journal", launcher->folder.path);
+    snprintf(own->status, sizeof own->status, "unix:%s/" MUSTER_RUN_FOLDER_STATUS,
+             launcher->folder.path);
     own->wanted = true;
     muster_status status = own_coordinator_spawn(launcher, error);
     if (status != MUSTER_OK)

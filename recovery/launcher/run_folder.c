@@ -76,6 +76,38 @@ static const char *run_folder_base(void)
     return usable ? base : RUN_FOLDER_BASE;
 }
 
+/* Of this user, and locked: its launcher lives. */
+static bool run_folder_lives(int base_fd, const char *name)
+{
+    struct stat facts;
+    int fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool lives = fstat(fd, &facts) == 0 && facts.st_uid == geteuid() &&
+                 flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return lives;
+}
+
+size_t muster_run_folder_list(char (*paths)[MUSTER_RUN_FOLDER_BYTES], size_t capacity)
+{
+    const char *base = run_folder_base();
+    DIR *entries = opendir(base);
+    size_t count = 0;
+    if (entries == NULL)
+        return 0;
+    for (struct dirent *entry = readdir(entries); entry != NULL && count < capacity;
+         entry = readdir(entries)) {
+        if (strncmp(entry->d_name, RUN_FOLDER_PREFIX, strlen(RUN_FOLDER_PREFIX)) != 0 ||
+            !run_folder_lives(dirfd(entries), entry->d_name))
+            continue;
+        int length = snprintf(paths[count], MUSTER_RUN_FOLDER_BYTES, "%s/%s", base, entry->d_name);
+        count += length > 0 && length < MUSTER_RUN_FOLDER_BYTES;
+    }
+    closedir(entries);
+    return count;
+}
+
 /* Between its making and its locking a folder looks abandoned: another launcher's sweep may lock or
  * remove it, and then the next try has another name. */
 static bool run_folder_try(muster_run_folder *folder, const char *base)

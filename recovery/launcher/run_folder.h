@@ -4,6 +4,8 @@
 #ifndef MUSTER_LAUNCHER_RUN_FOLDER_H
 #define MUSTER_LAUNCHER_RUN_FOLDER_H
 
+#include <stddef.h>
+
 #include <muster/status.h>
 
 #define MUSTER_RUN_FOLDER_BYTES 88 /* with a name after it, still a socket's path */
@@ -17,6 +19,12 @@ typedef struct muster_run_folder {
  * dead launchers of this user left there. MUSTER_ERR_SYSTEM names the place. */
 muster_status muster_run_folder_make(muster_run_folder *folder, muster_error *error);
 void muster_run_folder_remove(muster_run_folder *folder);
+
+/* The coordinator's socket for `muster status`. */
+#define MUSTER_RUN_FOLDER_STATUS "status"
+
+/* Of the runs of this user that are under way: at most capacity; returns how many. */
+size_t muster_run_folder_list(char (*paths)[MUSTER_RUN_FOLDER_BYTES], size_t capacity);
 
 /* Removes the folders under base whose launcher is dead. For tests; part of make. */
 void muster_run_folder_sweep(const char *base);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "operator/endpoint.h"
+#include "operator/http_address.h"
 #include "operator/policy_options.h"
 
 #define NS_PER_MS ((int64_t)1000000)
@@ -35,6 +36,8 @@
     X(TRACE, "trace", "DIR", "flight recorder of every rank, job.json and events.jsonl into DIR") \
     X(REPORT, "report", "FILE", "how long each recovery took, as JSON") \
     X(EVENTS, "events", "FILE", "append what happens, as JSON lines") \
+    X(HTTP, "http", "[ADDRESS:]PORT", \
+      "show the job's status there: page, JSON, metrics; read only") \
     X(GRACE, "grace-ms", "10000", "from a signal that ends the job to SIGKILL") \
     X(DRILL, "drill", "slot=S,step=N,signal=KILL|STOP[,again=M]", \
       "lose slot S on purpose once step N is committed (and again at step M)") \
@@ -185,6 +188,14 @@ static muster_status run_set_coordinator(muster_run_options *options, const char
     return muster_endpoint_check(value, false, error);
 }
 
+static muster_status run_set_http(muster_run_options *options, const char *value,
+                                  muster_error *error)
+{
+    muster_http_address address;
+    options->http = value;
+    return muster_http_address_parse(value, &address, error);
+}
+
 static muster_status run_take_option(muster_run_options *options, int option, const char *value,
                                      muster_error *error)
 {
@@ -231,6 +242,8 @@ static muster_status run_take_option(muster_run_options *options, int option, co
     case RUN_OPTION_EVENTS:
         options->events = value;
         break;
+    case RUN_OPTION_HTTP:
+        return run_set_http(options, value, error);
     case RUN_OPTION_NO_PREFIX:
         options->prefix = false;
         break;
@@ -268,6 +281,9 @@ static muster_status run_check(muster_run_options *options, int argc, char **arg
                           "one of the job's own needs none");
     if (options->device_count > 0 && options->device_plane == NULL)
         return RUN_REFUSE(error, "--devices needs --device nccl");
+    if (options->http != NULL && options->coordinator != NULL)
+        return RUN_REFUSE(error, "--http is for a coordinator of the job's own: the one of "
+                                 "--coordinator shows its status where its own --http says");
     if (options->drill.wanted && (options->drill.slot < options->first_slot ||
                                   options->drill.slot >= options->first_slot + options->slot_count))
         return RUN_REFUSE(error, "--drill: slot %d is not started here", options->drill.slot);

@@ -47,6 +47,7 @@ typedef struct muster_run_options {
     const char *trace;           /* directory, or NULL */
     const char *report;          /* file, or NULL */
     const char *events;
+    const char *http; /* where the job's own coordinator shows its status, or NULL */
     int64_t grace_ns;
     int64_t contact_ns; /* how long a named coordinator may take to answer */
     muster_drill drill;

@@ -83,6 +83,15 @@ static muster_status policy_set_on_loss(muster_policy *policy, const char *value
     return muster_error_set_ok(error);
 }
 
+static muster_status policy_set_grow(muster_policy *policy, const char *value, muster_error *error)
+{
+    if (strcmp(value, "step") != 0 && strcmp(value, "no") != 0)
+        return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
+                                "--grow: expected 'step' or 'no', came '%.60s'", value);
+    policy->grow = strcmp(value, "step") == 0;
+    return muster_error_set_ok(error);
+}
+
 static muster_status policy_set_deadline(muster_policy *policy, const char *name, const char *value,
                                          muster_error *error)
 {
@@ -115,6 +124,8 @@ muster_status muster_policy_option_set(muster_policy *policy, const char *name, 
         return policy_set_count(&policy->max_replacements, name, 0, value, error);
     if (strcmp(name, "crash-loop-deaths") == 0)
         return policy_set_count(&policy->crash_loop_deaths, name, 1, value, error);
+    if (strcmp(name, "grow") == 0)
+        return policy_set_grow(policy, value, error);
     return policy_set_deadline(policy, name, value, error);
 }
 

@@ -14,6 +14,9 @@
       "what follows a loss: a new process (the default), or fewer ranks") \
     X("min-ranks", "N", "give up when fewer can go on (default: all ranks; 1 where it shrinks)") \
     X("max-replacements", "100", "at most this many replacements in the whole job") \
+    X("grow", "no|step", \
+      "slots that were shrunk away are filled again by spares and late ranks, at a committed " \
+      "step") \
     X("crash-loop-deaths", "3", "give up when a slot dies this often without a new committed step")
 
 /* Replace, up to 100 replacements, give up after 3 deaths of a slot at the same step. */

@@ -40,7 +40,11 @@ static void conclude(muster_comm *comm, muster_request *request, muster_status s
     else if (status != MUSTER_OK)
         MUSTER_TRACE(&comm->job->tracer, batch_failed, &request->trace, (int32_t)status,
                      request->outcome.rank, (uint32_t)request->outcome.field);
-    muster_agent_progress(comm->job->agent);
+    if (status == MUSTER_OK)
+        muster_agent_completed(comm->job->agent, comm->id, request->record.sequence,
+                               request->record.call);
+    else
+        muster_agent_progress(comm->job->agent);
     request->state = MUSTER_REQUEST_DONE;
 }
 

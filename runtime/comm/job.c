@@ -15,13 +15,13 @@
 #include "comm/membership.h"
 #include "comm/progress_thread.h"
 #include "comm/refusal.h"
+#include "core/message.h"
 #include "scope/step_store.h"
 #include "transport/plane/plane.h"
 
 #define JOIN_TIMEOUT_DEFAULT_NS INT64_C(120000000000)
 /* A coordinator that is there answers at once; one that is being restarted needs a moment. */
 #define CONTACT_TIMEOUT_NS INT64_C(10000000000)
-#define WORLD_ID UINT64_C(1)
 
 static muster_status check_options(const muster_job_options *options, muster_error *error)
 {
@@ -229,7 +229,7 @@ static muster_status join(muster_job *job, int64_t deadline_ns, muster_error *er
         return status;
     open_tracer(job);
     muster_agent_set_wake(job->agent, wake_sleepers, job); /* it traces, too */
-    status = muster_comm_new(job, WORLD_ID, &job->world, error);
+    status = muster_comm_new(job, MUSTER_COMMUNICATOR_WORLD, &job->world, error);
     if (status != MUSTER_OK)
         return status;
     job->world->is_world = true;

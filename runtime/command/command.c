@@ -10,6 +10,7 @@
 #include "coordinator/coordinator.h"
 #include "coordinator/keys_command.h"
 #include "launcher/launcher.h"
+#include "launcher/status_command.h"
 #include "tracing/postmortem/postmortem.h"
 
 #define COMMAND_EXIT_OK 0
@@ -34,6 +35,7 @@ static int command_bench(int argc, char **argv)
 static const command_entry commands[] = {
     {"run", "start the ranks of a job, and replace those that die", muster_launcher_main},
     {"coordinator", "keep the membership of jobs", muster_coordinator_main},
+    {"status", "show what jobs and their ranks do", muster_status_main},
     {"keys", "make the keys with which a coordinator and its clients know each other",
      muster_keys_main},
     {"postmortem", "tell from its traces what happened in a job", muster_postmortem_main},

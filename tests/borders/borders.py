@@ -218,7 +218,7 @@ def is_libc(name):
     known = {"assert.h", "complex.h", "fenv.h", "float.h", "iso646.h", "locale.h", "setjmp.h",
              "signal.h", "stdatomic.h", "tgmath.h", "threads.h", "time.h", "uchar.h", "wchar.h",
              "wctype.h", "fcntl.h", "getopt.h", "libgen.h", "poll.h", "pthread.h", "sched.h",
-             "semaphore.h", "unistd.h", "dirent.h", "fts.h", "spawn.h"}
+             "semaphore.h", "unistd.h", "dirent.h", "dlfcn.h", "fts.h", "spawn.h"}
     return name in known | table.PURE_HEADERS or name.startswith(("sys/", "linux/"))
 
 

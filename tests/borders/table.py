@@ -45,10 +45,12 @@ MAY_INCLUDE = {
     "recovery/core": ["runtime/base"],
     "recovery/wire": ["runtime/base", "recovery/core"],
     "recovery/operator": ["runtime/base", "recovery/core"],
+    # What people are shown; it names calls.
+    "recovery/status": ["runtime/base", "recovery/core", CALLS],
     # Key files, read by the library in somebody else's process: apart from what links a parser.
     "recovery/keys": ["runtime/base"],
     "recovery/agent": _CONTROL,
-    "recovery/coordinator": _CONTROL,
+    "recovery/coordinator": _CONTROL + ["recovery/status"],
     # The launcher talks to a coordinator as an agent does: the link and the host's number are one
     # thing, not two. It makes the recording sessions of the processes that it starts.
     "recovery/launcher": _CONTROL + ["recovery/agent/link.h", "recovery/agent/host_id.h",
@@ -65,7 +67,8 @@ MAY_INCLUDE_ALL = ["runtime/command", "tests"]
 INSTALLED_ONLY = ["deploy/examples", "tests/install"]
 
 # No clock, socket, thread or environment.
-PURE = ["runtime/base", "runtime/layout", "runtime/collective", "recovery/core", "recovery/wire"]
+PURE = ["runtime/base", "runtime/layout", "runtime/collective", "recovery/core", "recovery/wire",
+        "recovery/status"]
 PURE_HEADERS = {
     "ctype.h", "errno.h", "inttypes.h", "limits.h", "math.h", "stdalign.h", "stdarg.h", "stdbool.h",
     "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "stdnoreturn.h", "string.h",
@@ -74,6 +77,7 @@ PURE_EXTRA_HEADERS = {
     "runtime/base": {"xxhash.h"},
     # The macros that read a wait status; the calls that make one are among the words below.
     "recovery/core": {"sys/wait.h"},
+    "recovery/status": {"json-c/json.h"},
 }
 IMPURE_WORDS = [
     "getenv", "secure_getenv", "setenv", "environ", "time", "clock", "clock_gettime",
@@ -96,8 +100,10 @@ CONFINED_HEADERS = {
     "cuda": ["runtime/transport/nccl", "tests"],
     "xxhash.h": ["runtime/base"],
     "cmocka.h": ["tests"],
+    "microhttpd.h": ["recovery/coordinator"],
+    "curl/": ["recovery/launcher"],
     # A program may read JSON; the library must not make every user link a parser.
-    "json-c/": ["recovery/operator", "recovery/coordinator", "recovery/launcher", "recovery/bench",
+    "json-c/": ["recovery/operator", "recovery/status", "recovery/coordinator", "recovery/launcher", "recovery/bench",
                 "runtime/bench", "runtime/command", "tracing/postmortem", "tests"],
 }
 

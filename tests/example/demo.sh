@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # deploy/demo as a person runs it, for each slot and once more in a row: demo.sh KILL|STOP
-# replace|shrink. Without arguments: what it refuses.
+# replace|shrink. With nccl: once of each over devices. Without arguments: what it refuses.
 set -uo pipefail
 
 demo=$MUSTER_SOURCE_DIR/deploy/demo
@@ -39,6 +39,7 @@ if [ $# = 0 ]; then
   refused "no slot of 4 ranks" --kill-slot 4
   refused "KILL or STOP" --signal TERM
   refused "replace or shrink" --on-loss retry
+  refused "--device is nccl" --device gpu
   refused "nothing follows" --ranks
   refused "is missing" --text "$work/none"
   refused "is empty" --text "$work/empty"
@@ -47,6 +48,11 @@ if [ $# = 0 ]; then
   exit 0
 fi
 
+if [ "$1" = nccl ]; then
+  passes --device nccl
+  passes --device nccl --on-loss shrink --kill-slot 0 --signal STOP
+  exit 0
+fi
 for slot in 0 1 2 3; do
   passes --signal "$1" --on-loss "$2" --kill-slot "$slot"
 done

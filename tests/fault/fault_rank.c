@@ -2,6 +2,8 @@
 /* The smallest rank with a state: commits steps, and goes on where a rebuild says.
  *
  *   fault_rank STEPS DELAY_MS [crash SLOT STEP]    (crash: that slot dies before that step, always)
+ *   fault_rank STEPS DELAY_MS [pause SLOT STEP]    (pause: that slot waits before that step, outside of
+ *                                                  all calls, for a file named "go")
  *
  * The root prints "step S of epoch E" for each step that was committed. Each rank checks that the state
  * that it restores is the one that was committed. */
@@ -10,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <muster/muster.h>
 
@@ -19,6 +22,8 @@ typedef struct fault_rank {
     long delay_ms;
     int32_t crash_slot;
     uint64_t crash_step;
+    int32_t pause_slot;
+    uint64_t pause_step;
     uint64_t next;
     uint64_t state[4]; /* what step and slot say it must be */
     muster_error error;
@@ -72,6 +77,10 @@ static muster_status step(fault_rank *rank)
     nanosleep(&delay, NULL);
     if (rank->crash_slot == muster_job_slot(rank->job) && rank->next == rank->crash_step)
         abort();
+    const struct timespec while_paused = {.tv_nsec = 10000000};
+    while (rank->pause_slot == muster_job_slot(rank->job) && rank->next == rank->pause_step &&
+           access("go", F_OK) != 0)
+        nanosleep(&while_paused, NULL);
     int64_t word = (int64_t)rank->next;
     muster_tensor rows = muster_tensor_host(&word, MUSTER_DTYPE_INT64, 1, 1);
     muster_status status = muster_broadcast(world, &rows, 0, &rank->error);
@@ -106,15 +115,16 @@ static muster_status run(fault_rank *rank)
 
 int main(int argc, char **argv)
 {
-    fault_rank rank = {.crash_slot = -1};
+    fault_rank rank = {.crash_slot = -1, .pause_slot = -1};
     if (argc < 3)
         return 64;
     muster_error_init(&rank.error);
     rank.steps = strtoull(argv[1], NULL, 10);
     rank.delay_ms = strtol(argv[2], NULL, 10);
     if (argc == 6) {
-        rank.crash_slot = (int32_t)strtol(argv[4], NULL, 10);
-        rank.crash_step = strtoull(argv[5], NULL, 10);
+        bool pause = strcmp(argv[3], "pause") == 0;
+        *(pause ? &rank.pause_slot : &rank.crash_slot) = (int32_t)strtol(argv[4], NULL, 10);
+        *(pause ? &rank.pause_step : &rank.crash_step) = strtoull(argv[5], NULL, 10);
     }
     muster_status status = muster_job_join(NULL, &rank.job, &rank.error);
     if (status == MUSTER_OK)

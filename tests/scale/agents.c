@@ -10,11 +10,11 @@
  * Reads lines: "lose SLOT BY": agent BY of this process says that SLOT's process is dying (robust futex);
  * an agent that is lost falls silent. "quit". */
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +25,8 @@
 #include "base/hash.h"
 #include "wire/wire.h"
 
-enum { LOOK_MS = 2, CONNECTS_AT_ONCE = 64 };
+/* Which agents have to say their heartbeat is looked at so often; what comes in wakes by itself. */
+enum { LOOK_MS = 5, CONNECTS_AT_ONCE = 64, WAKES_AT_ONCE = 256 };
 
 /* Where the wire's header, whose layout never changes, has what is read here. */
 enum {
@@ -59,6 +60,8 @@ typedef struct agent {
 typedef struct crowd {
     agent *agents;
     int count;
+    int next_beat; /* heartbeats fall due in the agents' order, round and round */
+    int epoll;
     int alive;
     uint64_t job;
     int32_t slot_count;
@@ -125,8 +128,10 @@ static void reach(crowd *all, point which, uint64_t epoch)
 static void answer(crowd *all, agent *one, muster_message_type type)
 {
     muster_message message = {.type = type};
-    if (type == MUSTER_MESSAGE_QUIET)
+    if (type == MUSTER_MESSAGE_QUIET) {
         message.u.quiet.blob.bytes = MUSTER_BLOB_BYTES;
+        message.u.quiet.members_epoch = one->epoch;
+    }
     say(all, one, &message);
 }
 
@@ -185,11 +190,10 @@ static void listen(crowd *all, agent *one)
     }
 }
 
-static void beat(const crowd *all, agent *one, int64_t now)
+static void beat(const crowd *all, agent *one)
 {
-    if (one->silent || one->incarnation == UINT32_MAX || now < one->beat_ns)
+    if (one->silent || one->incarnation == UINT32_MAX)
         return;
-    one->beat_ns = now + all->heartbeat_ns;
     muster_message message = {.type = MUSTER_MESSAGE_HEARTBEAT};
     message.u.heartbeat.activity.waiting = true;
     message.u.heartbeat.activity.communicator = 1;
@@ -210,6 +214,7 @@ static void lose(crowd *all, int32_t slot, int32_t by)
             message.u.evidence.evidence = MUSTER_EVIDENCE_ROBUST_FUTEX;
             message.u.evidence.accused_slot = slot;
             say(all, one, &message);
+            listen(all, one);
         }
     }
 }
@@ -227,12 +232,42 @@ static bool command(crowd *all)
     return strncmp(line, "quit", 4) != 0;
 }
 
-static void look(crowd *all, int count)
+static void beat_who_must(crowd *all)
 {
     int64_t now = now_ns();
+    for (agent *one = &all->agents[all->next_beat]; one->beat_ns <= now;
+         one = &all->agents[all->next_beat]) {
+        one->beat_ns += all->heartbeat_ns;
+        if (one->beat_ns < now) /* this process was held up: not everything at once afterwards */
+            one->beat_ns = now + all->heartbeat_ns;
+        beat(all, one);
+        /* Sending takes in what ZeroMQ had to say, so that its descriptor is quiet about it. */
+        listen(all, one);
+        all->next_beat = (all->next_beat + 1) % all->count;
+    }
+}
+
+/* Whoever has something to hear, for at most so long. False: standard input has. */
+static bool look(crowd *all, int timeout_ms)
+{
+    struct epoll_event events[WAKES_AT_ONCE];
+    bool input = false;
+    int count = epoll_wait(all->epoll, events, WAKES_AT_ONCE, timeout_ms);
     for (int i = 0; i < count; i++) {
-        listen(all, &all->agents[i]);
-        beat(all, &all->agents[i], now);
+        if (events[i].data.ptr == NULL)
+            input = true;
+        else
+            listen(all, events[i].data.ptr);
+    }
+    return !input;
+}
+
+static void watch(const crowd *all, int fd, agent *one)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = one}};
+    if (epoll_ctl(all->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        perror("scale_agents: epoll");
+        exit(1);
     }
 }
 
@@ -258,17 +293,22 @@ static void open_agents(crowd *all, const char *endpoint, int32_t first)
     for (int i = 0; i < all->count; i++) {
         agent *one = &all->agents[i];
         const int no_linger = 0;
+        int fd = -1;
+        size_t fd_bytes = sizeof(fd);
         one->slot = first + i;
         one->socket = zmq_socket(context, ZMQ_DEALER);
         if (one->socket == NULL ||
             zmq_setsockopt(one->socket, ZMQ_LINGER, &no_linger, sizeof(int)) != 0 ||
+            zmq_getsockopt(one->socket, ZMQ_FD, &fd, &fd_bytes) != 0 ||
             zmq_connect(one->socket, endpoint) != 0)
             fail("a connection");
+        watch(all, fd, one);
         join(all, one);
+        listen(all, one);
         /* Spread over the period, as the heartbeats of processes that started at different times are. */
         one->beat_ns = began_ns + all->heartbeat_ns + all->heartbeat_ns * i / all->count;
         if (i % CONNECTS_AT_ONCE == 0)
-            look(all, i + 1);
+            (void)look(all, 0);
     }
 }
 
@@ -288,12 +328,17 @@ int main(int argc, char **argv)
         fail("memory");
     for (int i = 0; i < all.count; i++)
         all.agents[i].incarnation = UINT32_MAX; /* to be assigned */
+    all.epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (all.epoll < 0) {
+        perror("scale_agents: epoll");
+        exit(1);
+    }
     open_agents(&all, argv[1], atoi(argv[4]));
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    watch(&all, STDIN_FILENO, NULL);
     for (bool going = true; going;) {
-        if (poll(&input, 1, LOOK_MS) > 0)
+        if (!look(&all, LOOK_MS))
             going = command(&all);
-        look(&all, all.count);
+        beat_who_must(&all);
     }
     _exit(0); /* thousands of sockets need not be taken down one by one */
 }

@@ -52,6 +52,8 @@ static void command_job(scenario_play *play, char **words, int count)
             policy->min_ranks = atoi(value);
         } else if (strcmp(words[i], "max_replacements") == 0) {
             policy->max_replacements = atoi(value);
+        } else if (strcmp(words[i], "grow") == 0) {
+            policy->grow = strcmp(value, "step") == 0;
         } else if (strcmp(words[i], "crash_loop_deaths") == 0) {
             policy->crash_loop_deaths = atoi(value);
         } else if (muster_deadlines_set(&policy->deadlines, words[i],
@@ -235,6 +237,9 @@ static void command_quiet(scenario_play *play, char **words, int count)
         muster_message message = {.type = MUSTER_MESSAGE_QUIET};
         message.epoch = epoch ? strtoull(epoch, NULL, 10) : rank->epoch;
         message.u.quiet.released_ns = (uint64_t)play->now_ns;
+        message.u.quiet.members_epoch = word_after(words, count, "knows") != NULL
+                                            ? strtoull(word_after(words, count, "knows"), NULL, 10)
+                                            : rank->epoch;
         message.u.quiet.holdings = holdings;
         for (int k = 2; k < count; k++) {
             if (strcmp(words[k], "ring") != 0) {

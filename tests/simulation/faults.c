@@ -29,7 +29,8 @@ typedef enum fault_kind {
     FAULT_CLOCK_STEP,
     FAULT_AMBUSH,
     FAULT_CRASH_AT_A_DECISION,
-    FAULT_WAKE_AND_FORGET
+    FAULT_WAKE_AND_FORGET,
+    FAULT_LATE_RANK
 } fault_kind;
 
 /* How often each is drawn. */
@@ -62,6 +63,7 @@ static const struct {
     {FAULT_AMBUSH, 50, "an ambush"},
     {FAULT_CRASH_AT_A_DECISION, 14, "the coordinator dies at its next decision"},
     {FAULT_WAKE_AND_FORGET, 8, "the journal is lost, and who was stopped wakes up"},
+    {FAULT_LATE_RANK, 16, "somebody starts a rank by hand"},
 };
 
 #define FAULT_KINDS ((int)(sizeof faults / sizeof faults[0]))
@@ -83,6 +85,7 @@ static bool fault_is_gentle(fault_kind kind)
     case FAULT_STOP_LAUNCHER:
     case FAULT_AMBUSH:
     case FAULT_CRASH_AT_A_DECISION:
+    case FAULT_LATE_RANK:
         return true;
     case FAULT_ODD_CALL:
     case FAULT_CUT_CONTROL:
@@ -235,6 +238,27 @@ static void fault_replace_launcher(sim_world *world, sim_launcher *launcher)
     }
 }
 
+/* For a slot that is empty for good, where there is one: another is refused it. */
+static void fault_late_rank(sim_world *world, int host)
+{
+    const sim_epoch *last = sim_witness_last(world);
+    int32_t slot = (int32_t)sim_chance_between(&world->chance, 0, world->policy.slot_count - 1);
+    if (!last) {
+        return; /* whoever comes first to a job that forms has the slot, and its launcher gives up */
+    }
+    for (int32_t tried = 0; tried < world->policy.slot_count; tried++) {
+        int32_t candidate = (slot + tried) % world->policy.slot_count;
+        if (!sim_witness_has(last, candidate)) {
+            slot = candidate;
+            break;
+        }
+    }
+    sim_process *process = sim_rank_start(world, host, -1, slot, UINT32_MAX);
+    if (process) {
+        process->by_hand = true;
+    }
+}
+
 static void fault_happen(sim_world *world, fault_kind kind)
 {
     world->harsh = world->harsh || !fault_is_gentle(kind);
@@ -356,6 +380,9 @@ static void fault_happen(sim_world *world, fault_kind kind)
         return;
     case FAULT_CRASH_AT_A_DECISION:
         coordinator->crash_after_decision = (int)sim_chance_between(&world->chance, 1, 8);
+        return;
+    case FAULT_LATE_RANK:
+        fault_late_rank(world, host);
         return;
     case FAULT_WAKE_AND_FORGET:
         fault_happen(world, FAULT_LOSE_JOURNAL);

@@ -84,7 +84,7 @@ void sim_rank_die(sim_world *world, sim_process *process, int32_t wait_status)
         sim_plane_dying(world, process);
     }
     process->state = SIM_RANK_EXITED;
-    if (process->launcher < 0 && !process->finished && process->slot >= 0) {
+    if (process->launcher < 0 && !process->by_hand && !process->finished && process->slot >= 0) {
         world->pod_ns[process->slot] =
             world->now_ns + sim_chance_between(&world->chance, 50 * SIM_MS, 600 * SIM_MS);
     }

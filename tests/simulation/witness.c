@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <muster/comm.h>
+
 #include "base/hash.h"
+#include "core/difference.h"
 #include "world.h"
 
 /* A call may end this long after its deadline: the thread's own turn, a bounded abort of the device
@@ -36,6 +39,21 @@ static sim_epoch *witness_find(sim_world *world, uint64_t epoch)
         }
     }
     return NULL;
+}
+
+const sim_epoch *sim_witness_last(sim_world *world)
+{
+    return witness_find(world, world->witness.last_epoch);
+}
+
+bool sim_witness_has(const sim_epoch *epoch, int32_t slot)
+{
+    for (int32_t i = 0; i < epoch->member_count; i++) {
+        if (epoch->members[i].slot == slot) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static sim_epoch *witness_find_said(sim_world *world, uint64_t epoch, uint64_t members_hash)
@@ -206,9 +224,69 @@ static void witness_members(sim_world *world, const muster_message *agreed)
     }
 }
 
-/* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
+/* A slot that an epoch went on without comes back only where the job grows. A coordinator that lost its
+ * journal may have to believe ranks of an older epoch. */
+static void witness_growth(sim_world *world, const muster_message *agreed)
+{
+    const sim_epoch *last = sim_witness_last(world);
+    for (int32_t i = 0; last && i < agreed->u.agreed.member_count; i++) {
+        int32_t slot = agreed->u.agreed.members[i].slot;
+        if (!sim_witness_has(last, slot) && !world->policy.grow && !world->journal_lost) {
+            sim_fail(world, "slot %d is back in epoch %llu, and epoch %llu had gone on without it",
+                     slot, (unsigned long long)agreed->epoch, (unsigned long long)last->epoch);
+        }
+    }
+}
+
+/* What was said as a difference, in full: from the membership that fits. False: from none that was ever said. */
+static bool witness_complete(sim_world *world, const muster_message *agreed, muster_message *full)
+{
+    const muster_difference difference = {
+        .changed_count = agreed->u.agreed.member_count,
+        .changed = agreed->u.agreed.members,
+        .without_count = agreed->u.agreed.without_count,
+        .without = agreed->u.agreed.without,
+        .members_hash = agreed->u.agreed.members_hash,
+    };
+    *full = *agreed;
+    for (int i = world->witness.epoch_count; i > 0; i--) {
+        const sim_epoch *base = &world->witness.epochs[i - 1];
+        if (base->epoch == agreed->u.agreed.base_epoch &&
+            muster_difference_apply(base->members, base->member_count, &difference,
+                                    &full->u.agreed.members,
+                                    &full->u.agreed.member_count) == MUSTER_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                           const muster_message *agreed);
+
 void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
                         const muster_message *agreed)
+{
+    muster_message full;
+    world->witness.told_all += agreed->u.agreed.base_epoch == 0;
+    if (agreed->u.agreed.base_epoch == 0) {
+        witness_agreed(world, coordinator, agreed);
+        return;
+    }
+    world->witness.told_changes++;
+    if (!witness_complete(world, agreed, &full)) {
+        sim_fail(world, "epoch %llu is told as a difference to epoch %llu, which was another one",
+                 (unsigned long long)agreed->epoch,
+                 (unsigned long long)agreed->u.agreed.base_epoch);
+        return;
+    }
+    witness_agreed(world, coordinator, &full);
+    free(full.u.agreed.members);
+}
+
+/* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
+static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                           const muster_message *agreed)
 {
     sim_witness *witness = &world->witness;
     uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
@@ -243,7 +321,9 @@ void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
            (size_t)said->member_count * sizeof said->members[0]);
     said->members_hash = hash;
     said->restore = agreed->u.agreed.restore;
+    said->kind = agreed->u.agreed.kind;
     witness_members(world, agreed);
+    witness_growth(world, agreed);
     witness_restore(world, agreed);
     witness_newest_held(world, agreed, said);
 }
@@ -264,6 +344,7 @@ void sim_witness_entered(sim_world *world, const sim_process *process)
         witness->commit_epoch = said->restore.epoch;
         witness->commit_step = said->restore.step;
         witness->rebuilds += process->epoch > 1;
+        witness->grown += said->kind == MUSTER_REBUILD_GROW;
     }
     said->heard = true;
     const muster_member *self =
@@ -400,6 +481,9 @@ void sim_witness_end(sim_world *world)
     outcome->commits = world->witness.commits;
     outcome->rebuilds = world->witness.rebuilds;
     outcome->verdicts = world->witness.verdicts;
+    outcome->grown = world->witness.grown;
+    outcome->told_all = world->witness.told_all;
+    outcome->told_changes = world->witness.told_changes;
     for (int i = 0; i < world->process_count; i++) {
         outcome->finished = outcome->finished || world->processes[i]->finished;
     }

@@ -104,6 +104,7 @@ static void world_make(sim_world *world)
                             : (int32_t)sim_chance_between(chance, 0, policy->slot_count);
     policy->max_replacements =
         sim_chance_percent(chance, 80) ? 40 : (int32_t)sim_chance_between(chance, 0, 3);
+    policy->grow = sim_chance_percent(chance, 40);
     policy->crash_loop_deaths = sim_chance_percent(chance, 70) ? 10 : 3;
     world_deadlines(world);
     world->launched = sim_chance_percent(chance, 75);

@@ -197,7 +197,8 @@ typedef struct sim_process {
     int launcher; /* -1: none */
     int32_t slot; /* as its launcher knows it; MUSTER_SLOT_SPARE_WIRE: a spare */
     uint32_t incarnation;
-    bool spare; /* was started as one */
+    bool spare;   /* was started as one */
+    bool by_hand; /* nobody starts another one when it ends */
     bool alive;
     bool stopped;
     int64_t stopped_ns, wake_ns;
@@ -338,6 +339,7 @@ typedef struct sim_epoch {
     muster_member members[SIM_SLOTS_MAX];
     uint64_t members_hash;
     muster_restore restore;
+    uint32_t kind;
     uint64_t held_epoch, held_step; /* the newest step whose states all survived */
     bool heard;                     /* by a rank */
 } sim_epoch;
@@ -349,13 +351,17 @@ typedef struct sim_witness {
     bool has_commit; /* the newest step that some rank saw committed and that the job must keep */
     uint64_t commit_epoch, commit_step;
     uint64_t commits;
-    uint64_t verdicts, false_verdicts, rebuilds;
+    uint64_t verdicts, false_verdicts, rebuilds, grown;
+    uint64_t told_all, told_changes; /* an epoch's members, as a list or as a difference */
     bool gave_up;
     bool calls_differ;
     char end_text[MUSTER_NOTE_TEXT_BYTES];
 } sim_witness;
 
 uint64_t sim_witness_hash(const muster_member *members, int32_t member_count);
+/* The last membership that some rank has entered; NULL: none yet. */
+const sim_epoch *sim_witness_last(sim_world *world);
+bool sim_witness_has(const sim_epoch *epoch, int32_t slot);
 /* A coordinator says AGREED. */
 void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
                         const muster_message *agreed);
@@ -381,7 +387,7 @@ typedef struct sim_outcome {
     char failure[400];
     bool finished; /* all ranks that were left went to the last step */
     bool gave_up;
-    uint64_t turns, commits, rebuilds, verdicts;
+    uint64_t turns, commits, rebuilds, verdicts, grown, told_all, told_changes;
 } sim_outcome;
 
 struct sim_world {

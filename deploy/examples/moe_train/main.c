@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <muster/muster.h>
 
@@ -15,6 +16,14 @@ static void ask_to_stop(int signal_number)
 {
     (void)signal_number;
     stop_asked = 1;
+}
+
+/* Where the device is stuck, freeing anything, or CUDA's own end of the process, could wait for ever. */
+static void end_now(int exit_code)
+{
+    fflush(stdout);
+    fflush(stderr);
+    _exit(exit_code);
 }
 
 static int train(struct trainer *trainer)
@@ -34,8 +43,15 @@ static int train(struct trainer *trainer)
     } else {
         fprintf(stderr, "moe_train: %s: %s\n", muster_status_name(status), trainer->error.message);
     }
+    if (exit_code == EXIT_DEVICE_STUCK) {
+        end_now(exit_code);
+    }
     trainer_free(trainer);
-    (void)muster_job_leave(trainer->job, NULL); /* at worst the coordinator finds out by itself */
+    /* At worst the coordinator finds out by itself. */
+    if (muster_job_leave(trainer->job, NULL) == MUSTER_ERR_DEVICE_STUCK) {
+        end_now(exit_code);
+    }
+    device_close(&trainer->device);
     return exit_code;
 }
 

@@ -17,7 +17,8 @@ static uint64_t tag_of(const struct trainer *trainer)
 {
     const struct options *options = trainer->options;
     uint64_t tag = random_at(options->seed, options->steps, options->checkpoint_every);
-    return random_at(tag, trainer->identity.text_hash, options->checkpoint_path != NULL);
+    tag = random_at(tag, trainer->identity.text_hash, options->checkpoint_path != NULL);
+    return random_at(tag, options->gradient_norm, 0);
 }
 
 /* What depends on the membership is made anew. */
@@ -25,6 +26,9 @@ static muster_status make_for_world(struct trainer *trainer)
 {
     muster_comm_set_tag(trainer->world, tag_of(trainer));
     muster_comm_use_phase(trainer->world, trainer->phases);
+    if (device_in_use(&trainer->device)) {
+        muster_comm_set_stream(trainer->world, trainer->device.stream);
+    }
     muster_status status = shards_make(&trainer->shards, trainer->world, &trainer->error);
     if (status == MUSTER_OK) {
         status = exchange_make(&trainer->exchange, trainer->job, &trainer->error);

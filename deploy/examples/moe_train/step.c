@@ -186,13 +186,46 @@ static void embed_backward(struct trainer *trainer)
  * lie where they belong already (in place). */
 static muster_status share_gradients(struct trainer *trainer)
 {
-    muster_tensor own =
-        muster_tensor_host(trainer->gradient_rows + trainer->first * TRAINER_GRADIENT_ROW,
-                           MUSTER_DTYPE_FLOAT32, trainer->own, TRAINER_GRADIENT_ROW);
-    muster_tensor all = muster_tensor_host(trainer->gradient_rows, MUSTER_DTYPE_FLOAT32,
-                                           BATCH_SEQUENCES, TRAINER_GRADIENT_ROW);
-    return muster_allgatherv(trainer->world, &own, trainer->counts, trainer->shards.size, &all,
-                             &trainer->error);
+    const struct device *device = &trainer->device;
+    const size_t row_bytes = sizeof(real) * TRAINER_GRADIENT_ROW;
+    real *const own_rows = trainer->gradient_rows + trainer->first * TRAINER_GRADIENT_ROW;
+    char *const device_rows = trainer->device_gradient_rows;
+    char *const device_own_rows =
+        device_in_use(device) ? device_rows + (size_t)trainer->first * row_bytes : NULL;
+    muster_status status = device_write(device, device_own_rows, own_rows,
+                                        (size_t)trainer->own * row_bytes, &trainer->error);
+    if (status != MUSTER_OK) {
+        return status;
+    }
+    muster_tensor own = device_tensor(device, own_rows, device_own_rows, MUSTER_DTYPE_FLOAT32,
+                                      trainer->own, TRAINER_GRADIENT_ROW);
+    muster_tensor all = device_tensor(device, trainer->gradient_rows, device_rows,
+                                      MUSTER_DTYPE_FLOAT32, BATCH_SEQUENCES, TRAINER_GRADIENT_ROW);
+    const struct norm_rows own_norm = {own_rows, trainer->own, MODEL_SHARED_COUNT,
+                                       TRAINER_GRADIENT_ROW};
+    const struct norm_rows all_norm = {trainer->gradient_rows, BATCH_SEQUENCES, MODEL_SHARED_COUNT,
+                                       TRAINER_GRADIENT_ROW};
+    /* After the write and before the batch: what is on the stream is complete when the batch is. */
+    if (trainer->options->gradient_norm) {
+        status = norm_start(&trainer->norm, trainer->world, &own_norm, &trainer->error);
+        if (status != MUSTER_OK) {
+            return status;
+        }
+    }
+    status = muster_allgatherv(trainer->world, &own, trainer->counts, trainer->shards.size, &all,
+                               &trainer->error);
+    if (status == MUSTER_OK && device_in_use(device)) {
+        status = muster_comm_synchronize(trainer->world, &trainer->error);
+    }
+    if (status != MUSTER_OK) {
+        return status;
+    }
+    status = device_read(device, trainer->gradient_rows, device_rows, BATCH_SEQUENCES * row_bytes,
+                         &trainer->error);
+    if (status == MUSTER_OK && trainer->options->gradient_norm) {
+        status = norm_finish(&trainer->norm, &all_norm, &trainer->error);
+    }
+    return status;
 }
 
 static void update(struct trainer *trainer)

@@ -58,6 +58,20 @@ muster_status trainer_make(struct trainer *trainer)
         muster_memory_alloc(trainer->job, sizeof(real) * BATCH_SEQUENCES * TRAINER_GRADIENT_ROW,
                             &gradient_rows, &trainer->error);
     trainer->gradient_rows = gradient_rows;
+    if (status == MUSTER_OK) {
+        status = device_open(&trainer->device, trainer->job, &trainer->error);
+    }
+    if (status == MUSTER_OK) {
+        status =
+            device_allocate(&trainer->device, sizeof(real) * BATCH_SEQUENCES * TRAINER_GRADIENT_ROW,
+                            &trainer->device_gradient_rows, &trainer->error);
+    }
+    if (status == MUSTER_OK) {
+        status = exchange_open(&trainer->exchange, &trainer->device, &trainer->error);
+    }
+    if (status == MUSTER_OK && trainer->options->gradient_norm) {
+        status = norm_open(&trainer->norm, trainer->job, &trainer->device, &trainer->error);
+    }
     if (status != MUSTER_OK) {
         return status;
     }
@@ -111,7 +125,11 @@ static void print_step(const struct trainer *trainer)
     for (int32_t r = 0; r < trainer->exchange.size; r++) {
         printf(" %" PRId64, trainer->exchange.lengths[r]);
     }
-    printf(" epoch %" PRIu64 "\n", muster_job_epoch(trainer->job).value);
+    printf(" epoch %" PRIu64, muster_job_epoch(trainer->job).value);
+    if (trainer->options->gradient_norm) {
+        printf(" gradient %.5g", trainer->norm.value);
+    }
+    printf("\n");
     losses_append(trainer->options->losses_path, &trainer->progress);
 }
 
@@ -234,8 +252,11 @@ static muster_status rebuild(struct trainer *trainer)
         printf(
             "epoch %" PRIu64 ": rank %d of %d, %s %d; quiet after %.1f ms, connected in %.1f ms\n",
             result.epoch.value, muster_comm_rank(trainer->world), muster_comm_size(trainer->world),
-            result.kind == MUSTER_REBUILD_SHRINK ? "shrunk by" : "replaced", result.lost_slot_count,
-            (double)result.quiet_ns * 1e-6, (double)result.connect_ns * 1e-6);
+            result.kind == MUSTER_REBUILD_GROW     ? "grown; lost"
+            : result.kind == MUSTER_REBUILD_SHRINK ? "shrunk by"
+                                                   : "replaced",
+            result.lost_slot_count, (double)result.quiet_ns * 1e-6,
+            (double)result.connect_ns * 1e-6);
     }
     return status;
 }
@@ -266,12 +287,15 @@ int trainer_run(struct trainer *trainer)
             return exit_code;
         }
         /* At the end a rebuild may come to nothing, because the others have left: no harm. */
-        if (final && trainer->end != TRAINER_GOING_ON && status != MUSTER_ERR_FENCED) {
+        if (final && trainer->end != TRAINER_GOING_ON && status != MUSTER_ERR_FENCED &&
+            status != MUSTER_ERR_DEVICE_STUCK) {
             return trainer->end == TRAINER_STOPPED ? EXIT_STOPPED : EXIT_DONE;
         }
         print_failure(trainer, status);
         if (final) {
-            return status == MUSTER_ERR_FENCED ? EXIT_FENCED : EXIT_FAILED;
+            return status == MUSTER_ERR_FENCED         ? EXIT_FENCED
+                   : status == MUSTER_ERR_DEVICE_STUCK ? EXIT_DEVICE_STUCK
+                                                       : EXIT_FAILED;
         }
     }
 }

@@ -13,10 +13,12 @@
 
 #include "batch.h"
 #include "checkpoint.h"
+#include "device.h"
 #include "exchange.h"
 #include "experts.h"
 #include "image.h"
 #include "model.h"
+#include "norm.h"
 #include "options.h"
 #include "progress.h"
 #include "shards.h"
@@ -38,6 +40,7 @@ struct trainer {
     muster_job *job;
     muster_comm *world;
     muster_phase_context *phases;
+    struct device device; /* closed by who left the job */
     muster_error error;
 
     enum trainer_end {
@@ -48,6 +51,7 @@ struct trainer {
     struct progress progress;
     struct shards shards;
     struct exchange exchange;
+    struct norm norm;
     struct state state;     /* as committed last */
     struct image *image;    /* the root's, for the start and for checkpoints */
     real *experts;          /* ADAM_KINDS * EXPERTS_COUNT; meaningful on the root */
@@ -67,7 +71,8 @@ struct trainer {
     real *gradient;                 /* of the rows of the layer in hand, going backward */
     real *hidden_gradient;
     real *weight_gradient;
-    real *gradient_rows; /* BATCH_SEQUENCES rows of TRAINER_GRADIENT_ROW, from everyone */
+    real *gradient_rows;        /* BATCH_SEQUENCES rows of TRAINER_GRADIENT_ROW, from everyone */
+    void *device_gradient_rows; /* with a device plane: where they travel */
 };
 
 /* trainer must be zero but for options, text, stop_asked and job. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -21,6 +22,7 @@ enum { RANKS = 4 };
 typedef struct loss {
     int32_t slot;
     int signal;
+    _Atomic int *in_a_call; /* shared memory: how many survivors have a call in flight; or NULL */
 } loss;
 
 static void nap_ms(long ms)
@@ -54,6 +56,40 @@ static muster_status gather_once(harness_rank *rank, int32_t turn, muster_error 
     return status;
 }
 
+/* A survivor whose call has ended with `status`: what it may do, the rebuild, and right rows after it. */
+static void rebuild_after(harness_rank *rank, muster_status status, muster_error *error)
+{
+    const loss *lost = rank->argument;
+    if (status != MUSTER_ERR_RANK_LOST) {
+        fprintf(stderr, "slot %d: %s: %s\n", rank->slot, muster_status_name(status),
+                error->message);
+        _exit(99);
+    }
+    CHECK(rank->slot != lost->slot);
+    CHECK(muster_job_revoked(rank->job));
+    int32_t dead[RANKS];
+    int32_t dead_count = 0;
+    CHECK_STATUS(MUSTER_OK, muster_comm_dead_slots(rank->world, dead, RANKS, &dead_count));
+    CHECK(dead_count == 1 && dead[0] == lost->slot);
+    /* Refused for good until the rebuild. */
+    CHECK_STATUS(MUSTER_ERR_RANK_LOST, muster_barrier(rank->world, error));
+    muster_rebuild_result result = {.struct_bytes = sizeof(result)};
+    muster_status rebuilt = muster_comm_rebuild(rank->world, &result, error);
+    if (rebuilt != MUSTER_OK) {
+        fprintf(stderr, "slot %d: rebuild: %s: %s\n", rank->slot, muster_status_name(rebuilt),
+                error->message);
+        _exit(99);
+    }
+    CHECK(result.epoch.value == 2 && result.kind == MUSTER_REBUILD_SHRINK);
+    CHECK(result.lost_slot_count == 1);
+    CHECK(muster_comm_size(rank->world) == RANKS - 1);
+    CHECK(muster_comm_rank_of_slot(rank->world, lost->slot) == MUSTER_RANK_NONE);
+    CHECK(!muster_job_revoked(rank->job));
+    for (int32_t turn = 0; turn < 50; turn++)
+        CHECK_STATUS(MUSTER_OK, gather_once(rank, turn, error));
+    CHECK_STATUS(MUSTER_OK, muster_barrier(rank->world, error));
+}
+
 static void work_until_lost(harness_rank *rank)
 {
     const loss *lost = rank->argument;
@@ -71,33 +107,7 @@ static void work_until_lost(harness_rank *rank)
         CHECK_STATUS(MUSTER_ERR_FENCED, muster_comm_rebuild(rank->world, NULL, &error));
         return;
     }
-    if (status != MUSTER_ERR_RANK_LOST) {
-        fprintf(stderr, "slot %d: %s: %s\n", rank->slot, muster_status_name(status), error.message);
-        _exit(99);
-    }
-    CHECK(rank->slot != lost->slot);
-    CHECK(muster_job_revoked(rank->job));
-    int32_t dead[RANKS];
-    int32_t dead_count = 0;
-    CHECK_STATUS(MUSTER_OK, muster_comm_dead_slots(rank->world, dead, RANKS, &dead_count));
-    CHECK(dead_count == 1 && dead[0] == lost->slot);
-    /* Refused for good until the rebuild. */
-    CHECK_STATUS(MUSTER_ERR_RANK_LOST, muster_barrier(rank->world, &error));
-    muster_rebuild_result result = {.struct_bytes = sizeof(result)};
-    muster_status rebuilt = muster_comm_rebuild(rank->world, &result, &error);
-    if (rebuilt != MUSTER_OK) {
-        fprintf(stderr, "slot %d: rebuild: %s: %s\n", rank->slot, muster_status_name(rebuilt),
-                error.message);
-        _exit(99);
-    }
-    CHECK(result.epoch.value == 2 && result.kind == MUSTER_REBUILD_SHRINK);
-    CHECK(result.lost_slot_count == 1);
-    CHECK(muster_comm_size(rank->world) == RANKS - 1);
-    CHECK(muster_comm_rank_of_slot(rank->world, lost->slot) == MUSTER_RANK_NONE);
-    CHECK(!muster_job_revoked(rank->job));
-    for (int32_t turn = 0; turn < 50; turn++)
-        CHECK_STATUS(MUSTER_OK, gather_once(rank, turn, &error));
-    CHECK_STATUS(MUSTER_OK, muster_barrier(rank->world, &error));
+    rebuild_after(rank, status, &error);
 }
 
 /* A stopped process is woken when the others are long past it, and must find itself fenced. */
@@ -113,15 +123,15 @@ static void wake_stopped(const pid_t *pids, void *argument)
 
 static void lose(int32_t slot, int signal)
 {
-    loss lost = {slot, signal};
+    loss lost = {slot, signal, NULL};
     harness_options options;
     harness_options_init(&options, RANKS);
     options.policy.on_loss = MUSTER_ON_LOSS_SHRINK;
     options.policy.min_ranks = 1;
     options.policy.deadlines.heartbeat_ns = 50000000;
-    options.policy.deadlines.suspect_ns = 200000000;
-    options.policy.deadlines.silence_ns = 600000000;
-    options.policy.deadlines.reconnect_ns = 300000000;
+    options.policy.deadlines.suspect_ns = 500000000;
+    options.policy.deadlines.silence_ns = 3000000000;
+    options.policy.deadlines.reconnect_ns = 2000000000;
     int statuses[RANKS] = {0};
     harness_run_processes(&options, work_until_lost, &lost, signal == SIGSTOP ? wake_stopped : NULL,
                           statuses);
@@ -202,6 +212,27 @@ static bool was_traced(uint32_t kind)
     return false;
 }
 
+/* A rank that is between two calls when the revoke comes has nothing to be released from; so the death
+ * waits until each survivor is in one. */
+static void lose_inside_a_call(harness_rank *rank)
+{
+    const loss *lost = rank->argument;
+    muster_error error;
+    muster_error_init(&error);
+    CHECK_STATUS(MUSTER_OK, gather_once(rank, 0, &error));
+    if (rank->slot == lost->slot) {
+        while (atomic_load(lost->in_a_call) < RANKS - 1)
+            nap_ms(1);
+        raise(lost->signal);
+    }
+    muster_request *request;
+    CHECK_STATUS(MUSTER_OK, muster_barrier_start(rank->world, &request, &error));
+    atomic_fetch_add(lost->in_a_call, 1);
+    muster_status status = muster_request_wait(request, MUSTER_TIMEOUT_INHERIT_NS, &error);
+    CHECK_STATUS(MUSTER_OK, muster_request_free(request));
+    rebuild_after(rank, status, &error);
+}
+
 static void lose_and_look_at_the_trace(harness_rank *rank)
 {
     static const muster_trace_table table = {
@@ -214,7 +245,7 @@ static void lose_and_look_at_the_trace(harness_rank *rank)
         .recovery = keep_recovery,
     };
     rank->job->tracer.table = &table;
-    work_until_lost(rank);
+    lose_inside_a_call(rank);
     static const uint32_t wanted[] = {MUSTER_NOTE_REVOKED,       MUSTER_NOTE_RELEASED,
                                       MUSTER_NOTE_REBUILD_BEGIN, MUSTER_NOTE_QUIET,
                                       MUSTER_NOTE_AGREED,        MUSTER_NOTE_CONNECTED,
@@ -227,7 +258,10 @@ static void lose_and_look_at_the_trace(harness_rank *rank)
 static void test_a_survivor_traces_each_step_of_the_recovery(void **state)
 {
     (void)state;
-    loss lost = {1, SIGKILL};
+    _Atomic int *in_a_call =
+        mmap(NULL, sizeof(*in_a_call), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(in_a_call != MAP_FAILED);
+    loss lost = {1, SIGKILL, in_a_call};
     harness_options options;
     harness_options_init(&options, RANKS);
     options.policy.on_loss = MUSTER_ON_LOSS_SHRINK;
@@ -236,6 +270,7 @@ static void test_a_survivor_traces_each_step_of_the_recovery(void **state)
     harness_run_processes(&options, lose_and_look_at_the_trace, &lost, NULL, statuses);
     for (int32_t i = 0; i < RANKS; i++)
         assert_true(i == lost.slot || (WIFEXITED(statuses[i]) && WEXITSTATUS(statuses[i]) == 0));
+    munmap(in_a_call, sizeof(*in_a_call));
 }
 
 static void stay_out(harness_rank *rank)

@@ -23,7 +23,9 @@ static void every_option_is_set_by_its_name(void **state)
         muster_error_init(&error);
         muster_policy_defaults(&policy);
         before = policy;
-        const char *value = strcmp(names.names[i], "on-loss") == 0 ? "shrink" : "7";
+        const char *value = strcmp(names.names[i], "on-loss") == 0 ? "shrink"
+                            : strcmp(names.names[i], "grow") == 0  ? "step"
+                                                                   : "7";
         assert_null(strchr(names.names[i], '_'));
         assert_int_equal(muster_policy_option_set(&policy, names.names[i], value, &error),
                          MUSTER_OK);
@@ -51,6 +53,7 @@ static void wrong_values_are_named(void **state)
         const char *name, *value, *said;
     } cases[] = {
         {"on-loss", "explode", "'replace' or 'shrink'"},
+        {"grow", "yes", "'step' or 'no'"},
         {"min-ranks", "0", "--min-ranks"},
         {"min-ranks", "two", "'two'"},
         {"max-replacements", "-1", "from 0"},

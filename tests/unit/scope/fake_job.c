@@ -79,6 +79,15 @@ void muster_agent_not_waiting(muster_agent *agent)
     atomic_store(&agent->waiting_in, 0);
 }
 
+void muster_agent_completed(muster_agent *agent, uint64_t communicator, uint64_t sequence,
+                            uint32_t call)
+{
+    (void)agent;
+    (void)communicator;
+    (void)sequence;
+    (void)call;
+}
+
 bool muster_agent_revoked(const muster_agent *agent, uint64_t epoch)
 {
     return epoch == agent->fake->epoch && atomic_load(&agent->fake->revoked);

@@ -54,6 +54,7 @@ static void assert_same_policy(const muster_policy *one, const muster_policy *ot
     assert_int_equal(one->min_ranks, other->min_ranks);
     assert_int_equal(one->max_replacements, other->max_replacements);
     assert_int_equal(one->crash_loop_deaths, other->crash_loop_deaths);
+    assert_int_equal(one->grow, other->grow);
     assert_memory_equal(&one->deadlines, &other->deadlines, sizeof one->deadlines);
 }
 
@@ -87,6 +88,12 @@ static void assert_same_restore(const muster_restore *a, const int32_t *a_slots,
 static void assert_same_agreed(const muster_message *one, const muster_message *other)
 {
     assert_int_equal(one->u.agreed.kind, other->u.agreed.kind);
+    assert_int_equal(one->u.agreed.base_epoch, other->u.agreed.base_epoch);
+    assert_int_equal(one->u.agreed.members_hash, other->u.agreed.members_hash);
+    assert_int_equal(one->u.agreed.without_count, other->u.agreed.without_count);
+    for (int32_t i = 0; i < one->u.agreed.without_count; i++) {
+        assert_int_equal(one->u.agreed.without[i], other->u.agreed.without[i]);
+    }
     assert_same_members(one->u.agreed.member_count, one->u.agreed.members,
                         other->u.agreed.member_count, other->u.agreed.members);
     assert_same_deaths(one->u.agreed.death_count, one->u.agreed.deaths, other->u.agreed.death_count,
@@ -106,6 +113,10 @@ static void assert_same_activity(const muster_activity *one, const muster_activi
     assert_int_equal(one->waiting_since_ns, other->waiting_since_ns);
     assert_int_equal(one->committed_step, other->committed_step);
     assert_int_equal(one->has_committed_step, other->has_committed_step);
+    assert_int_equal(one->completed_calls, other->completed_calls);
+    assert_int_equal(one->last_communicator, other->last_communicator);
+    assert_int_equal(one->last_sequence, other->last_sequence);
+    assert_int_equal(one->last_call, other->last_call);
 }
 
 static void assert_same_note(const muster_note *one, const muster_note *other)
@@ -163,6 +174,7 @@ static void assert_same(const muster_message *one, const muster_message *other)
         return;
     case MUSTER_MESSAGE_QUIET:
         assert_int_equal(one->u.quiet.released_ns, other->u.quiet.released_ns);
+        assert_int_equal(one->u.quiet.members_epoch, other->u.quiet.members_epoch);
         assert_same_blob(&one->u.quiet.blob, &other->u.quiet.blob);
         assert_same_holdings(one, other);
         return;
@@ -275,7 +287,7 @@ static void bytes_are_as_documented(void **state)
 {
     (void)state;
     const uint8_t expected[] = {
-        'M', 'S', 'T', 'R', 1, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
+        'M', 'S', 'T', 'R', 2, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
         8,   7,   6,   5,   4, 3, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, /* job, term */
         3,   0,   0,   0,   0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, /* epoch, slot, incarnation */
         42,  0,   0,   0,   0, 0, 0, 0,                         /* step */
