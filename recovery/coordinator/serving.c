@@ -180,7 +180,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
                          const muster_core_event *event)
 {
     muster_core_actions *actions = &coordinator->actions;
-    muster_broadcast broadcast = {0};
+    muster_broadcast broadcasts[2] = {0}; /* with all members; with what has changed */
     job->deadline_ns = muster_core_step(job->core, now_ns, event, actions);
     for (size_t i = 0; i < actions->count && coordinator->failure.status == MUSTER_OK; i++) {
         const muster_core_action *action = &actions->items[i];
@@ -189,7 +189,8 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             if (!muster_admission_say(coordinator, job, event, action))
                 break;
             if (action->shared)
-                serving_send_shared(coordinator, &broadcast, action);
+                serving_send_shared(coordinator,
+                                    &broadcasts[action->message.u.agreed.base_epoch != 0], action);
             else
                 serving_send(coordinator, action->connection, &action->message);
             break;
@@ -205,7 +206,8 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             break;
         }
     }
-    muster_broadcast_forget(&broadcast);
+    muster_broadcast_forget(&broadcasts[0]);
+    muster_broadcast_forget(&broadcasts[1]);
     muster_core_actions_clear(actions);
 }
 

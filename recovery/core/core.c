@@ -241,6 +241,7 @@ static void core_message(muster_core *core, muster_connection connection,
         muster_core_ending_answer(core, connection, message);
         return;
     }
+    muster_core_detector_anyone(core);
     switch (message->type) {
     case MUSTER_MESSAGE_JOIN:
         muster_core_join(core, connection, message);
@@ -281,6 +282,7 @@ static void core_message(muster_core *core, muster_connection connection,
 
 static void core_first_turn(muster_core *core)
 {
+    core->anyone_ns = core->now_ns;
     core->forming_since_ns = core->now_ns;
     core->revoked_since_ns = core->now_ns;
     core->connecting_since_ns = core->now_ns;
@@ -338,6 +340,10 @@ int64_t muster_core_step(muster_core *core, int64_t now_ns, const muster_core_ev
     core->now_ns = now_ns;
     core->actions = actions;
     core->persisted = false;
+    if (core->started && core->next_ns != INT64_MAX &&
+        now_ns - core->last_turn_ns > core->policy.deadlines.leave_ns / 2) {
+        core->woke_ns = now_ns;
+    }
     if (!core->started) {
         core_first_turn(core);
         core->started = true;

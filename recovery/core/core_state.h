@@ -26,6 +26,7 @@
 
 #include "base/assert.h"
 #include "core/core.h"
+#include "core/difference.h"
 
 typedef enum muster_core_state {
     MUSTER_CORE_FORMING,    /* no epoch yet: slots fill */
@@ -54,6 +55,7 @@ typedef struct muster_core_process {
     bool exited; /* its launcher saw it end; what it said before may be on the way */
     bool
         exited_doubtful; /* a process of another number: perhaps behind a wrapper, perhaps not this */
+    bool exited_unheard; /* while we slept, or just after: its LEAVE may be lost */
     int32_t exited_status;
     int64_t exited_ns;
 
@@ -64,8 +66,9 @@ typedef struct muster_core_process {
 
     bool left; /* said LEAVE */
     int64_t left_ns;
-    bool connected; /* in the current epoch */
-    bool quiet;     /* in the revoked epoch */
+    bool connected;         /* in the current epoch */
+    bool quiet;             /* in the revoked epoch */
+    uint64_t members_epoch; /* whose members it was told last, said with its QUIET */
     muster_holding *holdings;
     int32_t holding_count;
     int64_t told_ns;   /* when it was last told where the job stands */
@@ -183,7 +186,7 @@ struct muster_core {
     uint64_t term;
     muster_policy policy;
     bool someone_left; /* in this epoch */
-    bool others_left;  /* all but lost ranks: why the job is given up */
+    bool others_left;  /* so many that too few remain: why the job is given up */
     bool policy_open;  /* the first launcher may still bring the policy */
 
     muster_core_state state;
@@ -236,7 +239,9 @@ struct muster_core {
     bool returned;   /* to a job that runs: from the journal, or from what its ranks said */
     int64_t returned_ns;
     int64_t now_ns, last_turn_ns, next_ns;
-    void **retired; /* what actions of the last step may still show */
+    int64_t anyone_ns; /* when anybody at all was heard */
+    int64_t woke_ns; /* when it was last seen that this coordinator had slept for long; 0: never */
+    void **retired;  /* what actions of the last step may still show */
     size_t retired_count;
     size_t retired_capacity;
     muster_core_actions *actions;
@@ -317,6 +322,9 @@ bool muster_core_term_meet(muster_core *core, uint64_t term);
 /* True when it was away: it may have missed what was said meanwhile. */
 bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection);
+/* A message of the job came. */
+void muster_core_detector_anyone(muster_core *core);
+bool muster_core_detector_launcher_silent(muster_core *core, const muster_core_launcher *launcher);
 void muster_core_detector_lose(muster_core *core, muster_connection connection);
 void muster_core_detector_pause(muster_core *core);
 void muster_core_detector_turn(muster_core *core);
@@ -351,6 +359,7 @@ void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
 void muster_core_rebuild_connected(muster_core *core, muster_core_slot *slot,
                                    const muster_message *message);
 void muster_core_rebuild_turn(muster_core *core); /* forming, revoked and connecting */
+/* With all members. */
 void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot);
 
 /* replacement.c */

@@ -9,10 +9,67 @@
  * after the last one means that the coordinator was paused, and everybody's time starts anew. So that
  * an idle night is not mistaken for that, the core asks to be woken at least every quarter.
  *
+ * And if he hears nobody at all, neither the ranks nor their launchers, he asks himself whether it is he who was
+ * locked out: a host that is cut from all others looks like that, and a job can run on without its coordinator. Silence
+ * counts only while somebody else speaks. Where nobody comes back for as long as a rebuild may take, nobody waits for
+ * him either, and the job is given its end.
+ *
  * No cleverer rule (round-trip estimates, phi accrual), because a verdict kills: an operator must be
  * able to say beforehand after how many seconds, and a silent process that still computes is fenced
  * safely, only at a price. Faster proof comes from elsewhere: exits, robust futexes, waiting peers. */
 #include "core/core_state.h"
+
+static bool detector_hears_nobody(const muster_core *core)
+{
+    const muster_deadlines *deadlines = &core->policy.deadlines;
+    int64_t alone_ns = core->now_ns - core->anyone_ns;
+    return alone_ns > deadlines->suspect_ns && alone_ns < deadlines->rebuild_ns;
+}
+
+/* Everybody is as if heard just now. */
+static void detector_start_anew(muster_core *core)
+{
+    for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
+        muster_core_process *process = &core->slots[i].process;
+        process->heard_ns = core->now_ns;
+        process->connection_lost_ns = core->now_ns;
+    }
+    for (size_t i = 0; i < core->spare_count; i++) {
+        core->spares[i].heard_ns = core->now_ns;
+        core->spares[i].connection_lost_ns = core->now_ns;
+    }
+    for (size_t i = 0; i < core->launcher_count; i++) {
+        core->launchers[i].heard_ns = core->now_ns;
+        core->launchers[i].connection_lost_ns = core->now_ns;
+    }
+    core->changed = true;
+}
+
+void muster_core_detector_anyone(muster_core *core)
+{
+    if (detector_hears_nobody(core)) {
+        detector_start_anew(core);
+    }
+    core->anyone_ns = core->now_ns;
+}
+
+/* True when this silence is to be acted upon. */
+static bool detector_silent(muster_core *core, int64_t heard_ns)
+{
+    if (!muster_core_passed(core, heard_ns, core->policy.deadlines.silence_ns)) {
+        return false;
+    }
+    if (detector_hears_nobody(core)) {
+        muster_core_deadline(core, core->anyone_ns + core->policy.deadlines.rebuild_ns);
+        return false;
+    }
+    return true;
+}
+
+bool muster_core_detector_launcher_silent(muster_core *core, const muster_core_launcher *launcher)
+{
+    return detector_silent(core, launcher->heard_ns);
+}
 
 bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection)
@@ -64,22 +121,13 @@ void muster_core_detector_pause(muster_core *core)
     muster_core_note(core, MUSTER_NOTE_NONE, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE, paused_ns,
                      "the coordinator was paused for %lld ms; all timers start anew",
                      (long long)(paused_ns / 1000000));
+    detector_start_anew(core);
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         muster_core_process *process = &core->slots[i].process;
-        process->heard_ns = core->now_ns;
-        process->connection_lost_ns = core->now_ns;
         process->left_ns += paused_ns;
         process->exited_ns = core->now_ns;
         process->wait_seen_ns += paused_ns;
         core->slots[i].start_deadline_ns += paused_ns;
-    }
-    for (size_t i = 0; i < core->spare_count; i++) {
-        core->spares[i].heard_ns = core->now_ns;
-        core->spares[i].connection_lost_ns = core->now_ns;
-    }
-    for (size_t i = 0; i < core->launcher_count; i++) {
-        core->launchers[i].heard_ns = core->now_ns;
-        core->launchers[i].connection_lost_ns = core->now_ns;
     }
     for (size_t i = 0; i < core->death_count; i++) {
         core->deaths[i].verdict_ns += paused_ns;
@@ -104,17 +152,24 @@ static void detector_watch_slot(muster_core *core, muster_core_slot *slot)
     const muster_deadlines *deadlines = &core->policy.deadlines;
     muster_core_process *process = &slot->process;
     if (process->exited) {
-        if (muster_core_passed(core, process->exited_ns, deadlines->heartbeat_ns)) {
+        if (!muster_core_passed(core, process->exited_ns, deadlines->heartbeat_ns)) {
+            return;
+        }
+        if (process->exited_unheard && slot->member) {
+            /* It waited for us to hear its LEAVE, in vain, and ended well. */
+            muster_core_ending_left(core, slot);
+        } else {
             muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_EXITED, process->exited_status);
         }
         return;
     }
     if (process->connection_lost &&
-        muster_core_passed(core, process->connection_lost_ns, deadlines->reconnect_ns)) {
+        muster_core_passed(core, process->connection_lost_ns, deadlines->reconnect_ns) &&
+        !(process->expected && detector_hears_nobody(core))) {
         muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_CONNECTION_LOST, -1);
         return;
     }
-    if (muster_core_passed(core, process->heard_ns, deadlines->silence_ns)) {
+    if (detector_silent(core, process->heard_ns)) {
         muster_core_verdict_give(core, slot, MUSTER_EVIDENCE_SILENCE, -1);
         return;
     }
@@ -142,7 +197,7 @@ void muster_core_detector_turn(muster_core *core)
         muster_core_process *spare = &core->spares[i];
         bool lost = spare->connection_lost &&
                     muster_core_passed(core, spare->connection_lost_ns, deadlines->reconnect_ns);
-        if (lost || muster_core_passed(core, spare->heard_ns, deadlines->silence_ns)) {
+        if (lost || detector_silent(core, spare->heard_ns)) {
             muster_core_note(core, MUSTER_NOTE_LEFT, MUSTER_SLOT_SPARE_WIRE, 0,
                              lost ? MUSTER_EVIDENCE_CONNECTION_LOST : MUSTER_EVIDENCE_SILENCE,
                              spare->process_id, "a spare was lost (process %d)", spare->process_id);

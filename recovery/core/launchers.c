@@ -358,6 +358,9 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
              * incarnation: then this one goes on speaking, and if not, nothing is proven. */
             slot->process.exited = true;
             slot->process.exited_doubtful = other;
+            slot->process.exited_unheard =
+                !other && core->woke_ns != 0 &&
+                core->now_ns - core->woke_ns <= core->policy.deadlines.leave_ns;
             slot->process.exited_status = wait_status;
             slot->process.exited_ns = core->now_ns;
             core->changed = true;
@@ -465,7 +468,7 @@ void muster_core_launcher_turn(muster_core *core)
         muster_core_launcher *launcher = &core->launchers[i];
         bool lost = launcher->connection_lost &&
                     muster_core_passed(core, launcher->connection_lost_ns, deadlines->reconnect_ns);
-        if (lost || muster_core_passed(core, launcher->heard_ns, deadlines->silence_ns)) {
+        if (lost || muster_core_detector_launcher_silent(core, launcher)) {
             muster_core_note(core, MUSTER_NOTE_EVIDENCE, MUSTER_SLOT_NONE, 0,
                              MUSTER_EVIDENCE_LAUNCHER_LOST, launcher->process_id,
                              "the launcher of slots %d to %d was lost: they run on, but cannot be "

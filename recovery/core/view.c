@@ -50,6 +50,8 @@ static void view_process(const muster_core_process *process, int64_t now_ns, mus
 
 static void view_slots(const muster_core *core, int64_t now_ns, muster_view *view)
 {
+    if (core->slots == NULL)
+        return; /* it does not know yet how many there are */
     for (int32_t i = 0; i < view->slot_count; i++) {
         const muster_core_slot *from = &core->slots[i];
         muster_view_slot *slot = &view->slots[i];

@@ -55,13 +55,12 @@ void muster_ending_given_up(muster_launcher *launcher, bool others_left)
     if (launcher->gave_up)
         return;
     launcher->gave_up = true;
-    /* A rank that is lost while the others take their leave costs the job nothing: they had ended
-     * their work. Their own exit codes decide. */
+    /* A rank that is lost while others take their leave costs the job nothing where all had ended their
+     * work, and that they know themselves: their own exit codes decide. */
     launcher->work_was_done = others_left;
     if (launcher->work_was_done && !launcher->ending)
-        muster_launcher_say(launcher,
-                            "a slot was lost while every other rank took its leave: their "
-                            "exit codes decide");
+        muster_launcher_say(launcher, "a slot was lost while other ranks took their leave: their "
+                                      "exit codes decide");
     muster_ending_fail(launcher,
                        launcher->work_was_done ? MUSTER_RUN_EXIT_OK : MUSTER_RUN_EXIT_GAVE_UP);
 }
@@ -171,6 +170,22 @@ static void ending_say_failed(muster_launcher *launcher)
     }
 }
 
+/* A member that heard that the job is given up and did not end well had not ended its work. A replacement that
+ * came too late for an epoch had none. */
+static bool ending_someone_failed(muster_launcher *launcher)
+{
+    for (int32_t i = 0; i < launcher->options.slot_count; i++) {
+        const muster_launched_slot *place = &launcher->slots[i];
+        const muster_rank *rank =
+            muster_rank_find(launcher, launcher->options.first_slot + i, place->incarnation);
+        if (!place->settled && rank != NULL && rank->child.exited &&
+            rank->since_epoch < launcher->epoch && WIFEXITED(rank->child.wait_status) &&
+            WEXITSTATUS(rank->child.wait_status) != 0)
+            return true;
+    }
+    return false;
+}
+
 static bool ending_all_ended_well(muster_launcher *launcher)
 {
     for (int32_t i = 0; i < launcher->options.slot_count; i++) {
@@ -228,8 +243,11 @@ void muster_ending_turn(muster_launcher *launcher)
     ending_look(launcher);
     if (launcher->ending) {
         if (muster_rank_living(launcher, true) == 0) {
-            if (launcher->work_was_done)
+            if (launcher->work_was_done) {
+                if (launcher->exit_code == MUSTER_RUN_EXIT_OK && ending_someone_failed(launcher))
+                    launcher->exit_code = MUSTER_RUN_EXIT_GAVE_UP;
                 ending_say_failed(launcher);
+            }
             launcher->over = true;
             return;
         }

@@ -39,6 +39,7 @@ typedef struct muster_rank {
     bool told;         /* its exit is for the coordinator to judge */
     int64_t judge_ns;  /* an exit before any join: when to decide what it means; 0: not due */
     int64_t started_ns;
+    uint64_t since_epoch; /* the last that was agreed when it was started, or given its slot */
     int64_t exited_ns;
     muster_prefix out;
     muster_prefix err;
@@ -121,7 +122,7 @@ typedef struct muster_launcher {
     int64_t kill_ns;   /* when those that are left are killed; 0: not set */
     int64_t kill_keepers_ns;
     bool gave_up;
-    bool work_was_done;   /* it was given up because everybody but a lost rank had left */
+    bool work_was_done;   /* it was given up because ranks had taken their leave */
     bool silence_said;    /* that the coordinator does not answer */
     int64_t undecided_ns; /* since when nothing lives and somebody's fate is open; 0: no */
     int drills_done;
@@ -162,7 +163,7 @@ void muster_hearing_turn(muster_launcher *launcher);
 /* The job cannot succeed: ranks are asked to end, then killed. The first code stands. Where it was
  * given up, their agents tell them: they get a while to end by themselves. */
 void muster_ending_fail(muster_launcher *launcher, int exit_code);
-/* The coordinator gave the job up; others_left: nobody was there any more but a rank that was lost. */
+/* The coordinator gave the job up; others_left: because ranks had left, and too few were there to go on. */
 void muster_ending_given_up(muster_launcher *launcher, bool others_left);
 void muster_ending_signal(muster_launcher *launcher, int signal_number);
 /* A rank ended before its join: what it means. */

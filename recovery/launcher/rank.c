@@ -225,6 +225,7 @@ bool muster_rank_start(muster_launcher *launcher, int32_t slot, uint32_t incarna
     rank->spare = slot < 0;
     rank->incarnation = incarnation;
     rank->started_ns = now_ns;
+    rank->since_epoch = launcher->epoch;
     muster_prefix_set_label(&rank->out, slot, incarnation);
     muster_prefix_set_label(&rank->err, slot, incarnation);
     muster_archive_begin(launcher, rank);
@@ -244,6 +245,7 @@ void muster_rank_assign(muster_launcher *launcher, muster_rank *rank, int32_t sl
 {
     rank->slot = slot;
     rank->incarnation = incarnation;
+    rank->since_epoch = launcher->epoch;
     rank->joined = true;
     muster_prefix_set_label(&rank->out, slot, incarnation);
     muster_prefix_set_label(&rank->err, slot, incarnation);

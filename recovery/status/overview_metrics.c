@@ -2,6 +2,7 @@
 /* The overview in Prometheus' text form. README.md says what each metric means; names, once given, stay.
  * A family's samples stand together, so each family walks over all jobs. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "status/overview.h"
@@ -10,25 +11,28 @@
 #include <muster/version.h>
 
 /* The label is not called job: that one is Prometheus' own. */
-#define METRICS_NAME_BYTES (2 * MUSTER_OVERVIEW_NAME_BYTES)
+#define METRICS_NAME_BYTES (2 * MUSTER_OVERVIEW_NAME_BYTES + 20)
 
 static void metrics_family(muster_text *text, const char *name, const char *type, const char *help)
 {
     muster_text_add(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* As the value of a label: a backslash before quotes and itself. */
-static const char *metrics_label(const char *raw, char *label)
+/* As the value of a label: a backslash before quotes and itself. Where a name had to be cleaned, the job's
+ * number makes up for what is not to be seen any more: Prometheus refuses all where two are the same. */
+static const char *metrics_label(const muster_overview_job *job, char *label)
 {
     char clean[MUSTER_OVERVIEW_NAME_BYTES];
     size_t used = 0;
-    muster_text_clean(raw, clean, sizeof clean);
+    muster_text_clean(job->name, clean, sizeof clean);
     for (const char *at = clean; *at != '\0'; at++) {
         if (*at == '"' || *at == '\\')
             label[used++] = '\\';
         label[used++] = *at;
     }
     label[used] = '\0';
+    if (strcmp(clean, job->name) != 0)
+        snprintf(label + used, METRICS_NAME_BYTES - used, "#%016" PRIx64, job->view.job);
     return label;
 }
 
@@ -96,7 +100,7 @@ static void metrics_coordinator(muster_text *text, const muster_overview *overvi
     for (size_t at = 0; at < (overview)->job_count; at++) { \
         const muster_overview_job *job = &(overview)->jobs[at]; \
         char name[METRICS_NAME_BYTES]; \
-        muster_text_add(text, format, metrics_label(job->name, name), __VA_ARGS__); \
+        muster_text_add(text, format, metrics_label(job, name), __VA_ARGS__); \
     }
 
 static void metrics_states(muster_text *text, const muster_overview *overview)
@@ -146,7 +150,7 @@ static void metrics_gauges(muster_text *text, const muster_overview *overview)
         char name[METRICS_NAME_BYTES];
         if (job->view.has_step)
             muster_text_add(text, "muster_job_committed_step{muster_job=\"%s\"} %" PRIu64 "\n",
-                            metrics_label(job->name, name), job->view.committed_step);
+                            metrics_label(job, name), job->view.committed_step);
     }
 }
 
@@ -190,7 +194,7 @@ static void metrics_recoveries(muster_text *text, const muster_overview *overvie
         const muster_history *history = &overview->jobs[i].history;
         char name[METRICS_NAME_BYTES];
         uint64_t sum = 0;
-        metrics_label(overview->jobs[i].name, name);
+        metrics_label(&overview->jobs[i], name);
         for (int bucket = 0; bucket < MUSTER_HISTORY_BUCKETS; bucket++) {
             sum += history->recovered_buckets[bucket];
             muster_text_add(
@@ -277,7 +281,7 @@ static void metrics_ranks(muster_text *text, const muster_overview *overview)
         for (size_t i = 0; i < overview->job_count; i++) {
             const muster_overview_job *job = &overview->jobs[i];
             char name[METRICS_NAME_BYTES];
-            metrics_label(job->name, name);
+            metrics_label(job, name);
             if (job->view.slot_count > MUSTER_OVERVIEW_METRICS_SLOTS_MAX)
                 continue;
             for (int32_t slot = 0; slot < job->view.slot_count; slot++) {

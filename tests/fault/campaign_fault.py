@@ -1,191 +1,217 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be drawn for a run, how it is done to a job, and which ends are then legal."""
-import os
-import re
+"""The kinds of faults: how often, to which jobs, what is done, how many ranks it takes at most."""
 import signal
 import time
 
-import campaign_processes as processes
+EVERYWHERE = ("own", "apart", "hosts")
+ONE_HOST = ("own", "apart")
 
-# Name: weight, what it does.
-FAULTS = {
-    "kill": (6, "SIGKILL of one rank"),
-    "kill_two": (3, "SIGKILL of two ranks at once"),
-    "kill_in_recovery": (4, "SIGKILL of a rank, and of another 0 to 200 ms after the verdict"),
-    "stop": (3, "SIGSTOP of a rank, for ever"),
-    "zombie": (3, "SIGSTOP of a rank, SIGCONT at the verdict"),
-    "coordinator": (3, "SIGKILL of the coordinator"),
-    "coordinator_and_rank": (3, "SIGKILL of the coordinator and of a rank"),
-    "hang": (3, "a rank whose working thread never calls again"),
-    "coordinator_paused": (2, "SIGSTOP of the coordinator, SIGCONT up to 2.5 s later"),
-    "kill_all": (2, "SIGKILL of all ranks at once"),
-    "launcher": (1, "SIGKILL of the launcher"),
-    "start": (1, "SIGKILL of a rank that starts, joined or not"),
-}
-
-EXIT_OK, EXIT_RANK_FAILED, EXIT_GAVE_UP = 0, 1, 3
+KINDS = {}
 
 
-class Plan:
-    """One run, drawn from the seed and its number alone."""
+class Kind:
+    """A fault; rank_options and digest_options are for rank programs that hurt themselves."""
 
-    def __init__(self, draw, ranks):
-        self.fault = draw.choices(list(FAULTS), [weight for weight, _ in FAULTS.values()])[0]
-        self.ranks = ranks if ranks else draw.randint(2, 6)
-        self.on_loss = draw.choice(["replace", "replace", "shrink"])
-        self.spares = 1 if self.on_loss == "replace" and draw.random() < 0.35 else 0
-        self.traced = draw.random() < 0.1
-        self.steps = draw.randint(12, 24)
-        self.step_ms = draw.choice([2, 10, 25])
-        self.at_step = draw.randint(0, self.steps - 1)
-        self.after_ms = draw.uniform(0, 2.0 * self.step_ms + 10)
-        self.slots = draw.sample(range(self.ranks), 2)
-        self.second_after_ms = draw.uniform(0, 200)
-        self.seed = draw.getrandbits(32)
-        self.pause_ms = draw.uniform(50, 2500)
+    def __init__(self, do, weight, places, aims, losses, ranks_min, adjust, slow, options, why_not):
+        self.do = do
+        self.why_not = why_not or (lambda plan: None)  # the reason why it cannot be done here
+        self.rank_options = options or (lambda plan: [])
+        self.text = do.__doc__
+        self.weight = weight
+        self.places = places
+        self.aims = aims  # how many drawn slots it is about
+        self._losses = losses
+        self.ranks_min = ranks_min
+        self.adjust = adjust or (lambda plan: None)
+        self.slow = slow  # a fault that can make any rank look dead for a while
 
-    def text(self):
-        slots = {"kill_two": self.slots, "kill_in_recovery": self.slots, "coordinator": [],
-                 "coordinator_paused": [], "kill_all": [], "launcher": [], "start": []}.get(self.fault, self.slots[:1])
-        return (f"{self.fault} slots={','.join(map(str, slots)) or '-'} ranks={self.ranks} "
-                f"on_loss={self.on_loss} spares={self.spares} step={self.at_step}/{self.steps}"
-                f"{' traced' if self.traced else ''}")
+    def digest_options(self, plan):
+        """Of the rank's options those that change what an undisturbed run ends with."""
+        options = self.rank_options(plan)
+        return [word for i, word in enumerate(options) if "--big-step" in (word, options[i - 1] if i else "")]
 
-    def losses(self):
-        """How many ranks the fault takes at most."""
-        return {"kill_two": 2, "kill_in_recovery": 2, "coordinator": 0, "coordinator_paused": 0,
-                "kill_all": self.ranks}.get(self.fault, 1)
+    def losses(self, plan):
+        return self._losses(plan) if callable(self._losses) else self._losses
 
 
-class Fault:
-    """Does a plan's fault to a running job; remembers whom it hit, and when."""
+def kind(weight, places=EVERYWHERE, aims=1, losses=1, ranks_min=2, adjust=None, slow=False,
+         options=None, why_not=None):
+    def named(do):
+        KINDS[do.__name__] = Kind(do, weight, places, aims, losses, ranks_min, adjust, slow, options,
+                                  why_not)
+        return do
+    return named
 
-    def __init__(self, plan, mark, folder, events, running, launcher_id):
-        self.plan = plan
-        self.mark = mark
-        self.folder = folder
-        self.events = events
-        self.launcher_id = launcher_id
-        self.running = running  # false once the launcher has ended
-        self.hit = []  # (slot, incarnation, signal number, time in ns)
-        self.late = False  # a rank had come to its end when the fault fell
 
-    def _wait(self, condition, limit_s=30):
-        end = time.monotonic() + limit_s
-        while self.running() and time.monotonic() < end:
-            if condition():
-                return True
-            time.sleep(0.002)
-        return False
+def all_ranks(plan):
+    return plan.ranks
 
-    def _look_late(self):
-        """After a fault, so that what was printed just before it is seen."""
-        try:
-            with open(os.path.join(self.folder, "output"), errors="replace") as file:
-                self.late = self.late or "campaign: done" in file.read()
-        except OSError:
-            pass
 
-    def _signal(self, slot, number):
-        place = processes.rank_processes(self.folder).get(slot)
-        if place is None:
-            return None
-        incarnation, process_id = place
-        try:
-            self.hit.append((slot, incarnation, number, time.monotonic_ns()))
-            os.kill(process_id, number)
-        except ProcessLookupError:
-            self.hit.pop()
-            return None
-        self._look_late()
-        return incarnation, process_id
+# ---- processes ----
 
-    def _verdict(self, slot):
-        return any(note["slot"] == slot for note in self.events.of("verdict"))
+@kind(6)
+def kill(hand, plan):
+    """SIGKILL of one rank"""
+    hand.signal(plan.slots[0], signal.SIGKILL)
 
-    def _signal_coordinator(self, number):
-        process_id = processes.coordinator(self.mark)
-        if process_id is not None:
-            os.kill(process_id, number)
-            self._look_late()
 
-    def _start(self):
-        time.sleep(self.plan.after_ms / 1000 * 4)
-        ids = processes.ranks_before_join(self.mark)
-        if ids:
-            chosen = ids[self.plan.slots[0] % len(ids)]
-            self.hit.append((None, None, signal.SIGKILL, time.monotonic_ns()))
-            try:
-                os.kill(chosen, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+@kind(3, aims=2, losses=2)
+def kill_two(hand, plan):
+    """SIGKILL of two ranks at once"""
+    for slot in plan.slots[:2]:
+        hand.signal(slot, signal.SIGKILL)
 
-    def run(self):
-        plan = self.plan
-        first, second = plan.slots
-        if plan.fault == "start":
-            self._start()
-            return
-        if not self._wait(lambda: self.events.committed() >= plan.at_step):
-            return
-        time.sleep(plan.after_ms / 1000)
-        if plan.fault in ("coordinator", "coordinator_and_rank"):
-            self._signal_coordinator(signal.SIGKILL)
-        if plan.fault == "coordinator_paused":
-            self._signal_coordinator(signal.SIGSTOP)
-            time.sleep(plan.pause_ms / 1000)
-            self._signal_coordinator(signal.SIGCONT)
-        if plan.fault == "launcher":
-            os.kill(self.launcher_id, signal.SIGKILL)
-        if plan.fault == "kill_all":
-            for slot in range(plan.ranks):
-                self._signal(slot, signal.SIGKILL)
-        if plan.fault in ("kill", "coordinator_and_rank", "kill_in_recovery", "kill_two"):
-            self._signal(first, signal.SIGKILL)
-        if plan.fault == "kill_two":
-            self._signal(second, signal.SIGKILL)
-        if plan.fault == "kill_in_recovery" and self._wait(lambda: self._verdict(first)):
-            time.sleep(plan.second_after_ms / 1000)
-            # Whoever is there now: one that was never hurt, or the replacement of the first.
-            slot = second if plan.second_after_ms < 140 else first
-            self._signal(slot, signal.SIGKILL)
-        if plan.fault in ("stop", "zombie"):
-            stopped = self._signal(first, signal.SIGSTOP)
-            if plan.fault == "zombie" and stopped and self._wait(lambda: self._verdict(first)):
-                try:
-                    os.kill(stopped[1], signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
-        if plan.fault == "hang":
-            self._signal(first, signal.SIGUSR1)
 
-    def _was_late(self):
-        """One that was hit had come to the end itself, or others left before the verdict: they did not
-        need it any more, and are not there to go on with a replacement."""
-        if self.late:
-            return True
-        with open(os.path.join(self.folder, "output"), errors="replace") as file:
-            done = re.findall(r"^\[(\d+)\.(\d+)\] campaign: done", file.read(), re.MULTILINE)
-        if any((str(slot), str(incarnation)) in done for slot, incarnation, _, _ in self.hit):
-            return True
-        verdict_ns = max([note["time_ns"] for note in self.events.of("verdict")], default=0)
-        return any(note["time_ns"] < verdict_ns for note in self.events.of("left"))
+@kind(2, aims=3, losses=3, ranks_min=3)
+def kill_three(hand, plan):
+    """SIGKILL of three ranks at once"""
+    for slot in plan.slots[:3]:
+        hand.signal(slot, signal.SIGKILL)
 
-    def legal_ends(self):
-        """Exit codes of the launcher that the rules allow. Where some rank had come to its end when the
-        fault fell, the others may find nobody to go on with."""
-        plan = self.plan
-        if plan.fault == "launcher":
-            return {EXIT_OK, -signal.SIGKILL}
-        legal = {EXIT_OK}
-        if plan.fault == "start":
-            legal.add(EXIT_RANK_FAILED)  # it died before it had joined
-        if plan.losses() > 0 and self._was_late():
-            legal |= {EXIT_GAVE_UP, EXIT_RANK_FAILED}  # the latter: killed between leaving and exiting
-        if plan.losses() >= plan.ranks and plan.on_loss == "shrink":
-            legal.add(EXIT_GAVE_UP)  # nobody is left
-        return legal
 
-    def may_lose_state(self):
-        """A slot together with its mirror: two were hit, or the mirror had left."""
-        return self.plan.losses() > 1 or self._was_late()
+@kind(4, aims=2, losses=2)
+def kill_in_recovery(hand, plan):
+    """SIGKILL of a rank, and of another, or its replacement, 0 to 200 ms after the verdict"""
+    first, second = plan.slots[:2]
+    hand.signal(first, signal.SIGKILL)
+    if hand.wait(lambda: hand.verdict(first)):
+        time.sleep(plan.second_after_ms / 1000)
+        # Whoever is there now: one that was never hurt, or the replacement of the first.
+        hand.signal(second if plan.second_after_ms < 140 else first, signal.SIGKILL)
+
+
+@kind(2, losses=all_ranks, aims=0)
+def kill_all(hand, plan):
+    """SIGKILL of all ranks at once"""
+    for slot in range(plan.ranks):
+        hand.signal(slot, signal.SIGKILL)
+
+
+@kind(3)
+def stop(hand, plan):
+    """SIGSTOP of a rank, for ever"""
+    hand.signal(plan.slots[0], signal.SIGSTOP)
+
+
+@kind(3)
+def zombie(hand, plan):
+    """SIGSTOP of a rank, SIGCONT at the verdict"""
+    stopped = hand.signal(plan.slots[0], signal.SIGSTOP)
+    if stopped and hand.wait(lambda: hand.verdict(plan.slots[0])):
+        hand.signal_process(stopped, signal.SIGCONT)
+
+
+@kind(3)
+def hang(hand, plan):
+    """a rank whose working thread never calls again"""
+    hand.signal(plan.slots[0], signal.SIGUSR1)
+
+
+@kind(2, losses=1)
+def kill_at_the_end(hand, plan):
+    """SIGKILL of a rank while the others take their leave"""
+    if hand.wait(lambda: "campaign: done" in hand.job.output()):
+        time.sleep(plan.within_us / 1e6)
+        hand.signal(plan.slots[0], signal.SIGKILL)
+
+
+@kind(1, places=("own",), aims=0)
+def start(hand, plan):
+    """SIGKILL of a rank that starts, joined or not"""
+
+
+# ---- deaths at a stated place: the rank does it to itself, microseconds after it came into a call ----
+
+def dies(slot, incarnation, step, after_us, where):
+    return ["--die", f"{slot}.{incarnation}:{step}:{after_us}:{where}"]
+
+
+def nothing_more(hand, plan):
+    pass
+
+
+def at_its_step(where, big=False):
+    def options_of(plan):
+        options = dies(plan.slots[0], 0, plan.at_step, plan.within_us, where)
+        return options + (["--big-step", str(plan.at_step)] if big else [])
+    return options_of
+
+
+@kind(4, options=at_its_step("a batch of gathers", big=True))
+def kill_in_gather(hand, plan):
+    """a rank dies 1 us to 5 ms after it came into a gather of megabytes"""
+
+
+@kind(2, options=at_its_step("a scatter", big=True))
+def kill_in_scatter(hand, plan):
+    """a rank dies 1 us to 5 ms after it came into a scatter of megabytes"""
+
+
+@kind(4, options=at_its_step("a commit"))
+def kill_in_commit(hand, plan):
+    """a rank dies 1 us to 5 ms after it came into a commit"""
+
+
+@kind(2, aims=2, losses=2, options=lambda plan: [
+    word for i, slot in enumerate(plan.slots[:2])
+    for word in dies(slot, 0, plan.at_step, plan.within_us * (i + 1), "a commit")])
+def kill_two_in_commit(hand, plan):
+    """two ranks die in the same commit"""
+
+
+@kind(3, places=ONE_HOST, options=lambda plan: dies(plan.slots[0], 0, -1, plan.within_us, "the join"))
+def kill_in_join(hand, plan):
+    """a rank dies in its first join"""
+
+
+@kind(3, losses=2, options=lambda plan: dies(-1 if plan.spares else plan.slots[0], 0 if plan.spares else 1, -1,
+                                             plan.within_us, "the join"))
+def kill_in_second_join(hand, plan):
+    """SIGKILL of a rank; its replacement dies in its join"""
+    hand.signal(plan.slots[0], signal.SIGKILL)
+
+
+@kind(4, aims=2, losses=2, options=lambda plan: dies(plan.slots[1], 0, -1, plan.within_us, "a rebuild"))
+def kill_in_rebuild(hand, plan):
+    """SIGKILL of a rank; another dies 1 us to 5 ms after it came into the rebuild"""
+    hand.signal(plan.slots[0], signal.SIGKILL)
+
+
+@kind(3, aims=2, losses=2, options=lambda plan: dies(plan.slots[1], 0, -1, plan.within_us, "making a parameter"))
+def kill_after_rebuild(hand, plan):
+    """SIGKILL of a rank; another dies while the state is taken up"""
+    hand.signal(plan.slots[0], signal.SIGKILL)
+
+
+# ---- the coordinator and the launcher ----
+
+@kind(3, aims=0, losses=0)
+def coordinator(hand, plan):
+    """SIGKILL of the coordinator; it comes back"""
+    hand.kill_coordinator(plan.down_ms)
+
+
+@kind(3)
+def coordinator_and_rank(hand, plan):
+    """SIGKILL of the coordinator and of a rank"""
+    hand.kill_coordinator(plan.down_ms, meanwhile=lambda: hand.signal(plan.slots[0], signal.SIGKILL))
+
+
+@kind(2, aims=0, losses=0)
+def coordinator_paused(hand, plan):
+    """SIGSTOP of the coordinator, SIGCONT up to 2.5 s later"""
+    hand.signal_coordinator(signal.SIGSTOP)
+    time.sleep(plan.pause_ms / 1000)
+    hand.signal_coordinator(signal.SIGCONT)
+
+
+@kind(2, aims=0, losses=0)
+def journal_lost(hand, plan):
+    """SIGKILL of the coordinator, its journal removed"""
+    hand.kill_coordinator(plan.down_ms, with_journal=True)
+
+
+@kind(1, places=("own",), aims=0)
+def launcher(hand, plan):
+    """SIGKILL of the launcher, and so of everything"""
+    hand.kill_launcher("a")

@@ -6,6 +6,8 @@ directions or in one.
         network["a"].command(["muster", ...])    what to start, so that it runs on that host
         network.cut("a", "b")                    nothing goes between the two; both still reach c
         network.cut("a", "b", one_way=True)      nothing goes from a to b
+        network.lose("a", "b", 0.1)              one packet of ten between the two is lost (iptables)
+        network.disturb(20, 15, 0, 0.01, seed)   all packets late and out of order, some twice (relay.py)
         network.heal()
         network["b"].vanish()                    its link is gone, then every process on it
 
@@ -47,6 +49,33 @@ def why_not():
             return None
     except OSError as error:
         return str(error)
+    finally:
+        _ip("netns", "del", name, check=False)
+
+
+def why_no_loss():
+    """None where packets can be lost at random here, else the reason."""
+    if shutil.which("iptables") is None:
+        return "there is no iptables command (package iptables)"
+    return _tried(["iptables", "-A", "FORWARD", "-m", "statistic", "--mode", "random", "--probability", "0.5", "-j", "DROP"],
+                  "packets cannot be lost here")
+
+
+def why_no_relay():
+    """None where a relay can delay packets here, else the reason."""
+    return _tried(["ip", "tuntap", "add", "dev", "mhtun", "mode", "tun"], "there can be no TUN device here")
+
+
+def _tried(command, sentence):
+    """What a command says that fails in a namespace of its own."""
+    name = f"mh{os.getpid()}"
+    try:
+        _ip("netns", "add", name)
+        done = subprocess.run(["ip", "netns", "exec", name, *command], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True)
+        return f"{sentence}: {done.stderr.strip()}" if done.returncode != 0 else None
+    except (OSError, RuntimeError) as error:
+        return f"{sentence}: {error}"
     finally:
         _ip("netns", "del", name, check=False)
 
@@ -113,11 +142,14 @@ class Network:
         self.router = f"mh{os.getpid()}"
         self.hosts = {}
         self.rules = []
+        self.relay = None
 
     def __enter__(self):
         _ip("netns", "add", self.router)
         try:
-            _ip("netns", "exec", self.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+            # What a relay writes back comes from a device that no route leads to.
+            _ip("netns", "exec", self.router, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward; "
+                "for name in all default; do echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter; done")
             _ip("-n", self.router, "link", "set", "lo", "up")
             for number, letter in enumerate(self.letters, 1):
                 self.hosts[letter] = Host(self, letter, number)
@@ -127,6 +159,7 @@ class Network:
         return self
 
     def __exit__(self, kind, value, trace):
+        self._end_relay()
         for host in self.hosts.values():
             host.kill_all()
             end = time.monotonic() + 10
@@ -146,7 +179,43 @@ class Network:
             _ip("-n", self.router, "rule", "add", *rule)
             self.rules.append(rule)
 
+    def _in_router(self, *command):
+        return ["ip", "netns", "exec", self.router, *command]
+
+    def lose(self, one, other, share):
+        """Packets between two hosts are lost at random, in both directions."""
+        for source, target in ((one, other), (other, one)):
+            subprocess.run(self._in_router(
+                "iptables", "-w", "-A", "FORWARD", "-s", self[source].address, "-d", self[target].address, "-m",
+                "statistic", "--mode", "random", "--probability", f"{share:.4f}", "-j", "DROP"),
+                check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+    def disturb(self, delay_ms, jitter_ms, loss, doubled, seed):
+        """Every packet between hosts goes through a relay."""
+        self.relay = subprocess.Popen(self._in_router(
+            sys.executable, "-B", os.path.join(os.path.dirname(os.path.abspath(__file__)), "relay.py"), "relay",
+            str(delay_ms), str(jitter_ms), str(loss), str(doubled), str(seed)),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        if self.relay.stdout.readline() != "ready\n":
+            raise RuntimeError("the relay did not start")
+        _ip("-n", self.router, "link", "set", "relay", "up")
+        _ip("-n", self.router, "route", "add", "default", "dev", "relay", "table", "77")
+        for letter in self.letters:
+            rule = ["iif", self[letter].link, "lookup", "77"]
+            _ip("-n", self.router, "rule", "add", *rule)
+            self.rules.append(rule)
+
+    def _end_relay(self):
+        if self.relay is not None:
+            self.relay.kill()
+            self.relay.communicate()
+            self.relay = None
+
     def heal(self):
         for rule in self.rules:
             _ip("-n", self.router, "rule", "del", *rule)
         self.rules = []
+        if shutil.which("iptables"):
+            subprocess.run(self._in_router("iptables", "-w", "-F", "FORWARD"), stdin=subprocess.DEVNULL,
+                           capture_output=True)
+        self._end_relay()

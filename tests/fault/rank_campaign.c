@@ -2,7 +2,10 @@
 /* A rank of the campaign: a job that computes what can be checked, and goes on over every loss.
  *
  *   rank_campaign --steps N --seed S --step-ms T --folder DIR     under `muster run`
- *   rank_campaign --steps N --seed S --digest CELLS               what an undisturbed run must end with */
+ *     --big-step K    everyone has many rows in step K
+ *     --die SLOT.INCARNATION:STEP:AFTER_US:WHERE    SIGKILL this long after the rank came there; -1: any step
+ *     --may-starve    a rank that runs out of memory or descriptors ends, and the others go on
+ *   rank_campaign --steps N --seed S [--big-step K] --digest CELLS   what an undisturbed run must end with */
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -40,7 +43,7 @@ static bool allocate(struct work *work)
     size_t word_bytes = rows * VALUES_ROW_WORDS * sizeof(uint64_t);
     void *words = NULL;
     void *bytes = NULL;
-    work->where = "muster_memory_alloc";
+    work_at(work, "muster_memory_alloc");
     work->words = malloc(word_bytes);
     work->back_words = malloc(word_bytes);
     work->bytes = malloc(rows * VALUES_ROW_BYTES);
@@ -68,13 +71,13 @@ static void release(struct work *work)
 }
 
 /* Tells the campaign which process fills the slot now. */
-static void write_process_id(const struct work *work, const char *folder)
+static void write_process_id(const struct work *work)
 {
     char path[512];
     char whole[512];
-    snprintf(path, sizeof path, "%s/.%d.%u", folder, muster_job_slot(work->job),
+    snprintf(path, sizeof path, "%s/.%d.%u", work->folder, muster_job_slot(work->job),
              muster_job_incarnation(work->job));
-    snprintf(whole, sizeof whole, "%s/slot%d.%u", folder, muster_job_slot(work->job),
+    snprintf(whole, sizeof whole, "%s/slot%d.%u", work->folder, muster_job_slot(work->job),
              muster_job_incarnation(work->job));
     FILE *file = fopen(path, "we");
     if (file == NULL)
@@ -98,7 +101,7 @@ static muster_status run_steps(struct work *work)
     muster_status status = work_verify_end(work);
     if (status != MUSTER_OK)
         return status;
-    work->where = "the last barrier";
+    work_at(work, "the last barrier");
     return muster_barrier(work->world, &work->error);
 }
 
@@ -107,7 +110,7 @@ static muster_status rebuild(struct work *work)
     muster_rebuild_result result = {.struct_bytes = sizeof result};
     muster_status status = MUSTER_OK;
     work_drop(work);
-    work->where = "a rebuild";
+    work_at(work, "a rebuild");
     for (int i = 0; i < REBUILDS_WITHOUT_ANSWER_MAX; i++) {
         status = muster_comm_rebuild(work->world, &result, &work->error);
         if (muster_status_advice(status) != MUSTER_ADVICE_RETRY)
@@ -127,6 +130,18 @@ static int ended_with(const struct work *work, muster_status status)
     return fenced ? RANK_EXIT_FENCED : gave_up ? RANK_EXIT_GAVE_UP : RANK_EXIT_UNEXPECTED;
 }
 
+/* A rank that cannot go on ends without a word, and the others take its loss. All of them hear of it, with the
+ * rank that it is about; where it is not said, whoever has it is the one. */
+static bool starves(const struct work *work, muster_status status, bool *own)
+{
+    if (!work->may_starve || (status != MUSTER_ERR_NO_MEMORY && status != MUSTER_ERR_SYSTEM))
+        return false;
+    *own = work->error.status != status || work->error.rank < 0 || work->error.rank == work->rank;
+    printf("campaign: starved %s in %s at step %" PRIu64 ": %s\n", *own ? "itself" : "another",
+           work->where, work->own.step, work->error.message);
+    return true;
+}
+
 static int run(struct work *work)
 {
     bool ended = false; /* the last step is committed, only the farewell is missing */
@@ -137,7 +152,12 @@ static int run(struct work *work)
         ended = ended || work->own.step >= work->step_count;
         if (status == MUSTER_OK || (ended && status == MUSTER_ERR_GAVE_UP))
             return RANK_EXIT_DONE; /* where the others have left, there is nobody to wait for */
-        if (muster_status_advice(status) != MUSTER_ADVICE_RECOVER && status != MUSTER_ERR_TIMEOUT)
+        bool own = false;
+        const bool starved = starves(work, status, &own);
+        if (starved && own)
+            _Exit(RANK_EXIT_STARVED);
+        if (!starved && muster_status_advice(status) != MUSTER_ADVICE_RECOVER &&
+            status != MUSTER_ERR_TIMEOUT)
             return ended_with(work, status);
         printf("campaign: %s in %s at step %" PRIu64 "\n", muster_status_name(status), work->where,
                work->own.step);
@@ -147,16 +167,16 @@ static int run(struct work *work)
     }
 }
 
-static int work_in_job(struct work *work, const char *folder)
+static int work_in_job(struct work *work)
 {
     muster_error_init(&work->error);
-    work->where = "the join";
+    work_at(work, "the join");
     muster_status status = muster_job_join(NULL, &work->job, &work->error);
     if (status != MUSTER_OK) {
         printf("campaign: not joined: %s: %s\n", muster_status_name(status), work->error.message);
         return RANK_EXIT_NOT_JOINED;
     }
-    write_process_id(work, folder);
+    write_process_id(work);
     work->world = muster_job_world(work->job);
     work->values.cell_count = muster_job_slot_count(work->job);
     int code = RANK_EXIT_UNEXPECTED;
@@ -177,7 +197,8 @@ static int work_in_job(struct work *work, const char *folder)
 static int print_digest(const struct work *work, int32_t cells)
 {
     static struct values_state state;
-    const struct values values = {.seed = work->values.seed, .cell_count = cells};
+    const struct values values = {
+        .seed = work->values.seed, .cell_count = cells, .big_step = work->values.big_step};
     values_begin(&state);
     while (state.step < work->step_count)
         values_advance(&values, &state);
@@ -187,12 +208,16 @@ static int print_digest(const struct work *work, int32_t cells)
 
 int main(int argc, char **argv)
 {
-    static struct work work = {.step_count = 20, .step_ms = 10};
-    static const struct option options[] = {
-        {"steps", required_argument, NULL, 'n'},   {"seed", required_argument, NULL, 's'},
-        {"step-ms", required_argument, NULL, 't'}, {"folder", required_argument, NULL, 'f'},
-        {"digest", required_argument, NULL, 'd'},  {NULL, 0, NULL, 0}};
-    const char *folder = ".";
+    static struct work work = {.step_count = 20, .step_ms = 10, .folder = "."};
+    static const struct option options[] = {{"steps", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"step-ms", required_argument, NULL, 't'},
+                                            {"folder", required_argument, NULL, 'f'},
+                                            {"digest", required_argument, NULL, 'd'},
+                                            {"big-step", required_argument, NULL, 'b'},
+                                            {"die", required_argument, NULL, 'k'},
+                                            {"may-starve", no_argument, NULL, 'm'},
+                                            {NULL, 0, NULL, 0}};
     int32_t digest_cells = 0;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
@@ -206,10 +231,20 @@ int main(int argc, char **argv)
             work.step_ms = strtoll(optarg, NULL, 10);
             break;
         case 'f':
-            folder = optarg;
+            work.folder = optarg;
             break;
         case 'd':
             digest_cells = (int32_t)strtol(optarg, NULL, 10);
+            break;
+        case 'b':
+            work.values.big_step = strtoull(optarg, NULL, 10) + 1;
+            break;
+        case 'k':
+            if (!work_death_add(&work, optarg))
+                return RANK_EXIT_USAGE;
+            break;
+        case 'm':
+            work.may_starve = true;
             break;
         default:
             return RANK_EXIT_USAGE;
@@ -220,5 +255,5 @@ int main(int argc, char **argv)
         return print_digest(&work, digest_cells);
     const struct sigaction action = {.sa_handler = hang, .sa_flags = SA_RESTART};
     sigaction(SIGUSR1, &action, NULL);
-    return work_in_job(&work, folder);
+    return work_in_job(&work);
 }

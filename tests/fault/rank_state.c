@@ -28,7 +28,7 @@ muster_status work_commit(struct work *work)
     struct state_head head = {work->own.step, work->rank, work->size};
     muster_state_part parts[VALUES_CELLS_MAX + 2] = {{&head, sizeof head}};
     int32_t count = 1;
-    work->where = "a commit";
+    work_at(work, "a commit");
     for (int32_t cell = work->rank; cell < work->values.cell_count; cell += work->size)
         parts[count++] = (muster_state_part){work->own.cells[cell], sizeof work->own.cells[cell]};
     parts[count++] =
@@ -51,7 +51,7 @@ void work_drop(struct work *work)
 /* A new epoch has a new size, new ranks and new shards. */
 static muster_status make_for_world(struct work *work)
 {
-    work->where = "making a parameter";
+    work_at(work, "making a parameter");
     work->rank = muster_comm_rank(work->world);
     work->size = muster_comm_size(work->world);
     muster_status status = muster_param_free(work->param);
@@ -97,14 +97,14 @@ static void take_state(struct work *work, const uint8_t *state, size_t bytes, ui
 static muster_status fetch(struct work *work, int32_t slot, uint64_t step, int32_t size)
 {
     size_t bytes = 0;
-    work->where = "a fetch of a size";
+    work_at(work, "a fetch of a size");
     muster_status status = muster_step_fetch(work->world, slot, NULL, 0, &bytes, &work->error);
     if (status != MUSTER_OK)
         return status;
     uint8_t *state = malloc(bytes > 0 ? bytes : 1);
     if (state == NULL)
         return MUSTER_ERR_NO_MEMORY;
-    work->where = "a fetch";
+    work_at(work, "a fetch");
     status = muster_step_fetch(work->world, slot, state, bytes, &bytes, &work->error);
     if (status == MUSTER_OK)
         take_state(work, state, bytes, step, size);
@@ -174,7 +174,7 @@ muster_status work_verify_end(struct work *work)
     muster_tensor rows = muster_tensor_host(own, MUSTER_DTYPE_UINT64, count, VALUES_CELL_WORDS);
     muster_tensor all_rows =
         muster_tensor_host(all, MUSTER_DTYPE_UINT64, work->values.cell_count, VALUES_CELL_WORDS);
-    work->where = "the last allgather";
+    work_at(work, "the last allgather");
     muster_status status =
         muster_allgatherv(work->world, &rows, lengths, work->size, &all_rows, &work->error);
     if (status != MUSTER_OK)

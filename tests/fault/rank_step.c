@@ -6,7 +6,7 @@
 
 #include "rank_work.h"
 
-enum { POISON = 0xa5, TAG_BASE = 1000, P2P_SENDS = 2, ALLGATHER_ROWS = 100 };
+enum { POISON = 0xa5, TAG_BASE = 1000, P2P_SENDS = 2, ALLGATHER_ROWS = 100, SPLIT_TRIES = 20 };
 
 bool work_owns(const struct work *work, int32_t cell)
 {
@@ -47,7 +47,7 @@ static void nap(struct work *work, uint64_t part)
 static muster_status check_lengths(struct work *work)
 {
     int64_t came[VALUES_CELLS_MAX];
-    work->where = "allgather_lengths";
+    work_at(work, "allgather_lengths");
     muster_status status = muster_allgather_lengths(work->world, rows_of_rank(work, work->rank),
                                                     came, work->size, &work->error);
     for (int32_t rank = 0; rank < work->size && status == MUSTER_OK; rank++) {
@@ -114,7 +114,7 @@ static muster_status gather(struct work *work, int32_t root)
     uint64_t *words = work->root_words[memory];
     uint8_t *bytes = work->root_bytes[memory];
     muster_batch *batch = NULL;
-    work->where = "a batch of gathers";
+    work_at(work, "a batch of gathers");
     if (work->rank == root) {
         memset(words, POISON, (size_t)(total + 1) * VALUES_ROW_WORDS * sizeof *words);
         memset(bytes, POISON, (size_t)(total + 1) * VALUES_ROW_BYTES);
@@ -185,7 +185,7 @@ static muster_status scatter(struct work *work, int32_t root)
     int64_t own_rows = rows_of_rank(work, work->rank);
     int64_t total = all_rows(work, lengths);
     uint64_t *words = work->root_words[step / 2 % 2];
-    work->where = "a scatter";
+    work_at(work, "a scatter");
     memset(work->back_words, POISON, (size_t)own_rows * VALUES_ROW_WORDS * sizeof *words);
     int64_t at = 0;
     for (int32_t rank = 0; rank < work->size; rank++) {
@@ -221,7 +221,7 @@ static muster_status broadcast(struct work *work)
     uint64_t step = work->expected.step;
     int32_t root = (int32_t)((step * 7 + 1) % (uint64_t)work->size);
     int64_t count = 1 + (int64_t)(step * 37 % 600);
-    work->where = "a broadcast";
+    work_at(work, "a broadcast");
     memset(rows, POISON, sizeof rows);
     for (int64_t i = 0; i < count && work->rank == root; i++)
         rows[i] = (uint32_t)values_at(&work->values, VALUES_BROADCAST, step, (uint64_t)i, 0, 0);
@@ -243,7 +243,7 @@ static muster_status allgather(struct work *work)
     int64_t lengths[VALUES_CELLS_MAX] = {0};
     uint64_t step = work->expected.step;
     int64_t total = 0;
-    work->where = "an allgather";
+    work_at(work, "an allgather");
     memset(all, POISON, sizeof all);
     for (int32_t rank = 0; rank < work->size; rank++) {
         lengths[rank] = (int64_t)(((uint64_t)rank + step) % 4) * ALLGATHER_ROWS;
@@ -288,7 +288,7 @@ static muster_status p2p(struct work *work)
     int32_t to = (work->rank + distance) % work->size;
     int32_t from = (work->rank - distance + work->size) % work->size;
     muster_batch *batch = NULL;
-    work->where = "a P2P batch";
+    work_at(work, "a P2P batch");
     memset(in, POISON, sizeof in);
     muster_status status = muster_p2p_begin(work->world, &batch, &work->error);
     if (status != MUSTER_OK)
@@ -335,7 +335,7 @@ static muster_status change_param(struct work *work)
 {
     uint64_t step = work->expected.step;
     int32_t modifier = (int32_t)(step % (uint64_t)work->size);
-    work->where = "params_gather";
+    work_at(work, "params_gather");
     muster_status status =
         muster_params_gather(work->world, &work->param, 1, modifier, &work->scope, &work->error);
     if (status != MUSTER_OK)
@@ -350,7 +350,7 @@ static muster_status change_param(struct work *work)
                       : ~full[i];
     }
     nap(work, 2);
-    work->where = "params_release";
+    work_at(work, "params_release");
     status = muster_params_release(work->scope, &work->error);
     /* Refused, it would stay open, and the next rebuild drops it; otherwise the handle is gone. */
     if (muster_status_advice(status) != MUSTER_ADVICE_FIX_CALL && status != MUSTER_ERR_NO_MEMORY)
@@ -365,9 +365,13 @@ static muster_status split(struct work *work)
     int64_t lengths[VALUES_CELLS_MAX];
     uint64_t own = values_at(&work->values, VALUES_SPLIT, step, (uint64_t)work->rank, 0, 0);
     uint64_t all[VALUES_CELLS_MAX];
-    work->where = "a split";
-    muster_status status =
-        muster_comm_split(work->world, work->rank % 2, -work->rank, &work->split, &work->error);
+    work_at(work, "a split");
+    /* Where the way to another host is cut for a moment, all agree that it took too long, and the world
+     * stands; had the world failed, the next call would say so. */
+    muster_status status = MUSTER_ERR_TIMEOUT;
+    for (int i = 0; i < SPLIT_TRIES && status == MUSTER_ERR_TIMEOUT; i++)
+        status =
+            muster_comm_split(work->world, work->rank % 2, -work->rank, &work->split, &work->error);
     if (status != MUSTER_OK)
         return status;
     int32_t size = muster_comm_size(work->split);
@@ -376,7 +380,7 @@ static muster_status split(struct work *work)
         lengths[i] = 1;
     muster_tensor rows = muster_tensor_host(&own, MUSTER_DTYPE_UINT64, 1, 1);
     muster_tensor all_rows_tensor = muster_tensor_host(all, MUSTER_DTYPE_UINT64, size, 1);
-    work->where = "an allgather of a split communicator";
+    work_at(work, "an allgather of a split communicator");
     status = muster_allgatherv(work->split, &rows, lengths, size, &all_rows_tensor, &work->error);
     for (int32_t i = 0; i < size && status == MUSTER_OK; i++) {
         uint64_t expected =

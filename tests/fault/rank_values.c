@@ -24,6 +24,8 @@ int64_t values_rows(const struct values *values, uint64_t step, int32_t cell)
 {
     uint64_t x = values_at(values, VALUES_ROWS, step, (uint64_t)cell, 0, 0);
     uint64_t size = x >> 8;
+    if (step + 1 == values->big_step)
+        return VALUES_ROWS_MAX - (int64_t)(size % 100);
     if (x % 4 == 0)
         return 0;
     if (x % 32 == 1)

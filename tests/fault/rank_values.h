@@ -37,6 +37,7 @@ enum values_kind {
 struct values {
     uint64_t seed;
     int32_t cell_count;
+    uint64_t big_step; /* one past the step in which every cell has many rows; 0: none */
 };
 
 /* The state of the whole job after some steps. */

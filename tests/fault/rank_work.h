@@ -18,8 +18,20 @@ enum rank_exit {
     RANK_EXIT_UNEXPECTED = 21, /* a status that no rule allows here */
     RANK_EXIT_FENCED = 22,
     RANK_EXIT_GAVE_UP = 23,
-    RANK_EXIT_NOT_JOINED = 24
+    RANK_EXIT_NOT_JOINED = 24,
+    RANK_EXIT_STARVED = 25 /* it ran out of memory or descriptors, as was to be expected */
 };
+
+/* One SIGKILL that a rank has the kernel send to itself, so that it falls within a call. */
+struct rank_death {
+    int32_t slot; /* -1: a spare */
+    uint32_t incarnation;
+    int64_t step; /* -1: any */
+    int64_t after_us;
+    char where[48];
+};
+
+enum { RANK_DEATHS_MAX = 4 };
 
 struct work {
     struct values values;
@@ -32,6 +44,12 @@ struct work {
     int32_t size;
     muster_error error;
     const char *where; /* the call at hand, for people */
+
+    struct rank_death deaths[RANK_DEATHS_MAX];
+    int32_t death_count;
+    const char *folder; /* for notes to the campaign */
+    bool
+        may_starve; /* running out of memory or descriptors is expected: the rank ends, others go on */
 
     struct values_state expected; /* of the whole job, at this rank's step */
     struct values_state own;      /* what came over the wires: only owned cells are true */
@@ -55,6 +73,11 @@ extern volatile sig_atomic_t work_hang;
 
 _Noreturn void work_wrong(const struct work *work, const char *what, uint64_t expected,
                           uint64_t came);
+
+/* Says where the rank is, and arms the deaths that are to fall there. */
+void work_at(struct work *work, const char *where);
+/* "SLOT.INCARNATION:STEP:AFTER_US:WHERE". False: it is no such text, or one too many. */
+bool work_death_add(struct work *work, const char *text);
 
 bool work_owns(const struct work *work, int32_t cell);
 

@@ -34,12 +34,16 @@ class View:
         self.host = urllib.parse.urlsplit(self.url).netloc
 
     def ask(self, path, method="GET", headers=None, body=None):
-        """The answer's code, headers and bytes."""
+        """The answer's code, headers and bytes; where the machine was so busy that it is 503, the next."""
+        return wait_for(lambda: self.ask_once(path, method, headers, body), f"{path} to be shown")
+
+    def ask_once(self, path, method, headers, body):
         connection = http.client.HTTPConnection(self.host, timeout=LIMIT)
         try:
             connection.request(method, path, body=body, headers=headers or {})
             answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
+            content = answer.read()
+            return answer.status != 503 and (answer.status, dict(answer.getheaders()), content)
         finally:
             connection.close()
 
@@ -110,7 +114,10 @@ def official(text, count):
 
 
 def muster_status(place, *arguments, code=0):
-    done = subprocess.run([MUSTER, "status", *arguments], text=True, capture_output=True, check=False,
-                          env=place.environment, timeout=LIMIT, cwd=place.folder)
+    def shown():
+        done = subprocess.run([MUSTER, "status", *arguments], text=True, capture_output=True,
+                              check=False, env=place.environment, timeout=LIMIT, cwd=place.folder)
+        return None if "code 503" in done.stderr else done
+    done = wait_for(shown, "the status")
     check(done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout if code == 0 else done.stderr

@@ -42,10 +42,8 @@ MUTATIONS = {
         "(!found || !restore_newer(holding->epoch, holding->step, best_epoch, best_step))) {"),
     "silence_is_a_verdict_in_the_end": (
         "detector.c",
-        "muster_core_passed(core, process->heard_ns, deadlines->silence_ns)) {\n"
-        "        muster_core_verdict_give",
-        "muster_core_passed(core, process->heard_ns, 1000 * deadlines->silence_ns)) {\n"
-        "        muster_core_verdict_give"),
+        "muster_core_passed(core, heard_ns, core->policy.deadlines.silence_ns)) {",
+        "muster_core_passed(core, heard_ns, 1000 * core->policy.deadlines.silence_ns)) {"),
     "all_staged_where_nobody_saw_a_commit": (
         "restore_point.c",
         "if (!committed && !all_staged) {",
