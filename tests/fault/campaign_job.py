@@ -54,6 +54,9 @@ class Job:
     def environment(self, letter):
         environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, **self.host(letter).environment())
         environment[processes.MARK] = self.mark
+        # A clock is a host's own: that of one of several.
+        if not self.network or letter == self.plan.letter or self.plan.coin:
+            environment.update(self.plan.fault.environment(self.plan, self))
         return environment
 
     def deadlines(self):

@@ -156,6 +156,13 @@ static int run(struct work *work)
         const bool starved = starves(work, status, &own);
         if (starved && own)
             _Exit(RANK_EXIT_STARVED);
+        /* What all agreed upon costs the world nothing: it stands until the loss is known. */
+        if (starved) {
+            work_drop(work);
+            do {
+                status = muster_barrier(work->world, &work->error);
+            } while (status == MUSTER_OK);
+        }
         if (!starved && muster_status_advice(status) != MUSTER_ADVICE_RECOVER &&
             status != MUSTER_ERR_TIMEOUT)
             return ended_with(work, status);
