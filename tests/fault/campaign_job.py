@@ -12,7 +12,7 @@ from campaign_plan import APART, HOSTS, OWN
 
 DEADLINES_MS = {
     "heartbeat": 100, "suspect": 400, "silence": 1500, "reconnect": 1000, "batch": 3000,
-    "verdict-grace": 500, "gone": 5000, "start": 10000, "join": 30000, "rebuild": 30000, "leave": 2000,
+    "verdict-grace": 500, "gone": 5000, "start": 10000, "join": 30000, "rebuild": 20000, "leave": 2000,
 }
 PORT = 7400
 
