@@ -86,6 +86,7 @@ void muster_protocol_quiet(muster_protocol *protocol, uint64_t epoch, uint64_t r
     muster_message borrowed = muster_protocol_header(protocol, MUSTER_MESSAGE_QUIET);
     borrowed.epoch = epoch;
     borrowed.u.quiet.released_ns = released_ns;
+    borrowed.u.quiet.members_epoch = atomic_load(&protocol->epoch);
     borrowed.u.quiet.blob = *blob;
     borrowed.u.quiet.holding_count = holding_count;
     borrowed.u.quiet.holdings = (muster_holding *)holdings; /* only read, by the copy below */

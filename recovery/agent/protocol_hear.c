@@ -4,9 +4,11 @@
 #include "agent/protocol.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "core/difference.h"
 
 static void protocol_raise_revoked(muster_protocol *protocol, uint64_t epoch)
 {
@@ -119,6 +121,7 @@ static void protocol_quiet_unentered(muster_protocol *protocol, uint64_t epoch)
     muster_outbox_entry *quiet = muster_outbox_find(&protocol->outbox, MUSTER_MESSAGE_QUIET);
     if (quiet) {
         quiet->message.epoch = epoch > current ? epoch : current;
+        quiet->message.u.quiet.members_epoch = current;
         quiet->sent = false; /* a REVOKE said again: our answer to it may not have been heard */
         return;
     }
@@ -163,12 +166,46 @@ static bool protocol_in_members(const muster_protocol *protocol, const muster_me
     return false;
 }
 
+/* Told what has changed: makes it the whole. False: it starts from another epoch than this rank knows, or
+ * memory ran out. */
+static bool protocol_complete(const muster_protocol *protocol, muster_message *message)
+{
+    const muster_message *known = &protocol->agreed;
+    muster_difference difference = {
+        .base_epoch = message->u.agreed.base_epoch,
+        .changed_count = message->u.agreed.member_count,
+        .changed = message->u.agreed.members,
+        .without_count = message->u.agreed.without_count,
+        .without = message->u.agreed.without,
+        .members_hash = message->u.agreed.members_hash,
+    };
+    muster_member *members = NULL;
+    int32_t member_count = 0;
+    if (known->type != MUSTER_MESSAGE_AGREED || known->epoch != difference.base_epoch ||
+        muster_difference_apply(known->u.agreed.members, known->u.agreed.member_count, &difference,
+                                &members, &member_count) != MUSTER_OK) {
+        return false;
+    }
+    free(message->u.agreed.members);
+    free(message->u.agreed.without);
+    message->u.agreed.members = members;
+    message->u.agreed.member_count = member_count;
+    message->u.agreed.without = NULL;
+    message->u.agreed.without_count = 0;
+    message->u.agreed.base_epoch = 0;
+    return true;
+}
+
 /* Takes the message over where it is news. */
 static bool hear_agreed(muster_protocol *protocol, muster_message *message)
 {
     uint64_t current = atomic_load(&protocol->epoch);
     if (message->epoch <= current) {
         return false; /* said again after a rejoin */
+    }
+    if (message->u.agreed.base_epoch != 0 && !protocol_complete(protocol, message)) {
+        protocol_join_again(protocol); /* the answer has all members */
+        return false;
     }
     if ((int32_t)atomic_load(&protocol->slot) == MUSTER_SLOT_SPARE_WIRE) {
         atomic_store(&protocol->slot, message->slot);

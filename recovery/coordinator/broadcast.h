@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One AGREED in bytes that all its receivers share. Every rank is told all members: with a copy for each,
- * ten thousand ranks would take 18 GB of the coordinator. So what they are sent names no receiver (slot
+/* One AGREED in bytes that all its receivers share. Every new rank is told all members: with a copy for each,
+ * ten thousand ranks would take 18 GB of the coordinator. A second one is for those that are told what changed. So what they are sent names no receiver (slot
  * MUSTER_SLOT_NONE): a rank that has a slot knows it. */
 #ifndef MUSTER_COORDINATOR_BROADCAST_H
 #define MUSTER_COORDINATOR_BROADCAST_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* In the place of http.c, where libmicrohttpd was not there when this was built. */
+/* In the place of http.c, where libmicrohttpd or libcurl was not there when this was built. */
 #include "base/error.h"
 #include "coordinator/http.h"
 
@@ -12,7 +12,7 @@ muster_status muster_http_open(const char *const *addresses, size_t count, muste
         return muster_error_set_ok(error);
     return muster_error_set(error, MUSTER_ERR_INVALID_ARGUMENT, MUSTER_FIELD_OPTION, 0, 0,
                             "this Muster was built without its HTTP side: install "
-                            "libmicrohttpd-dev, and build it again");
+                            "libmicrohttpd-dev and libcurl4-openssl-dev, and build it again");
 }
 
 void muster_http_close(muster_http *http)

@@ -20,6 +20,7 @@ void muster_core_actions_clear(muster_core_actions *actions)
         if (actions->items[i].shared) {
             message->u.agreed.members = NULL;
             message->u.agreed.restore_slots = NULL;
+            message->u.agreed.without = NULL;
         }
         muster_message_clean_up(message);
     }

@@ -36,8 +36,9 @@ typedef struct muster_core_action {
     muster_core_action_kind kind;
     muster_connection connection;
     muster_message message; /* owned by the list */
-    /* An AGREED whose members and restore_slots are the core's own, until its next step: thousands of ranks
-     * are sent the same ones. Its slot and incarnation say whom it is for; the rank knows them. */
+    /* An AGREED whose members, without and restore_slots are the core's own, until its next step: thousands of
+     * ranks are sent the same ones, all members or (base_epoch is not 0) what has changed. Its slot and
+     * incarnation say whom it is for; the rank knows them. */
     bool shared;
 } muster_core_action;
 

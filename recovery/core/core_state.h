@@ -26,6 +26,7 @@
 
 #include "base/assert.h"
 #include "core/core.h"
+#include "core/difference.h"
 
 typedef enum muster_core_state {
     MUSTER_CORE_FORMING,    /* no epoch yet: slots fill */
@@ -65,8 +66,9 @@ typedef struct muster_core_process {
 
     bool left; /* said LEAVE */
     int64_t left_ns;
-    bool connected; /* in the current epoch */
-    bool quiet;     /* in the revoked epoch */
+    bool connected;         /* in the current epoch */
+    bool quiet;             /* in the revoked epoch */
+    uint64_t members_epoch; /* whose members it was told last, said with its QUIET */
     muster_holding *holdings;
     int32_t holding_count;
     int64_t told_ns;   /* when it was last told where the job stands */
@@ -357,6 +359,7 @@ void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
 void muster_core_rebuild_connected(muster_core *core, muster_core_slot *slot,
                                    const muster_message *message);
 void muster_core_rebuild_turn(muster_core *core); /* forming, revoked and connecting */
+/* With all members. */
 void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot);
 
 /* replacement.c */

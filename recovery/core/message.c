@@ -86,6 +86,7 @@ void muster_message_clean_up(muster_message *message)
         free(message->u.agreed.members);
         free(message->u.agreed.deaths);
         free(message->u.agreed.restore_slots);
+        free(message->u.agreed.without);
         break;
     default:
         break;
@@ -138,16 +139,20 @@ static bool message_copy_agreed(muster_message *copy, const muster_message *mess
     int32_t *slots = message->u.agreed.restore_slots;
     bool has_members = MESSAGE_OWN(members, message->u.agreed.member_count);
     bool has_deaths = MESSAGE_OWN(deaths, message->u.agreed.death_count);
+    int32_t *without = message->u.agreed.without;
     bool has_slots = MESSAGE_OWN(slots, message->u.agreed.restore.slot_count);
+    bool has_without = MESSAGE_OWN(without, message->u.agreed.without_count);
     copy->u.agreed.members = has_members ? members : NULL;
     copy->u.agreed.deaths = has_deaths ? deaths : NULL;
     copy->u.agreed.restore_slots = has_slots ? slots : NULL;
-    if (has_members && has_deaths && has_slots) {
+    copy->u.agreed.without = has_without ? without : NULL;
+    if (has_members && has_deaths && has_slots && has_without) {
         return true;
     }
     free(copy->u.agreed.members);
     free(copy->u.agreed.deaths);
     free(copy->u.agreed.restore_slots);
+    free(copy->u.agreed.without);
     return false;
 }
 

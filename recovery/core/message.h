@@ -230,7 +230,8 @@ typedef struct muster_message {
             uint32_t call;
         } evidence;
         struct {
-            uint64_t released_ns; /* CLOCK_MONOTONIC; 0: no call was in flight */
+            uint64_t released_ns;   /* CLOCK_MONOTONIC; 0: no call was in flight */
+            uint64_t members_epoch; /* the last one whose members this rank was told; 0: none */
             muster_blob blob;
             int32_t holding_count;
             muster_holding *holdings;
@@ -274,8 +275,14 @@ typedef struct muster_message {
         } revoke; /* epoch in the header: the revoked one */
         struct {
             uint32_t kind; /* muster_rebuild_kind; 0 for the first epoch */
+            /* 0: members are all of them. Else those that are not as in that epoch; the others are, but for
+             * the slots in without (core/difference.h). */
+            uint64_t base_epoch;
             int32_t member_count;
             muster_member *members; /* by rank */
+            int32_t without_count;
+            int32_t *without;
+            uint64_t members_hash; /* of all, where base_epoch is not 0 */
             int32_t death_count;
             muster_death *deaths; /* since the last established epoch */
             muster_restore restore;

@@ -168,7 +168,7 @@ bool muster_stream_array(muster_stream *stream, int32_t *count, void **items, si
     if (came < 0 || came > count_max) {
         muster_stream_fail(stream, "an array has an impossible number of items");
     }
-    if (!stream->failure && !stream->writing &&
+    if (!stream->failure && !stream->writing && item_wire_bytes_min > 0 &&
         (size_t)came > (stream->byte_count - stream->position) / item_wire_bytes_min) {
         muster_stream_fail(stream, "an array has more items than fit into the message");
     }

@@ -41,7 +41,8 @@ void muster_stream_bytes(muster_stream *stream, void *bytes, size_t count);
 void muster_stream_text(muster_stream *stream, char *text, size_t capacity);
 
 /* The count of an array and, when reading, its items: zeroed and allocated after the count is known
- * to be at most count_max and to fit, at item_wire_bytes_min each, into what is left. False when
+ * to be at most count_max and to fit, at item_wire_bytes_min each, into what is left (0: nobody
+ * knows yet; then count_max alone bounds them). False when
  * there is nothing to stream (no items, or a failure). */
 bool muster_stream_array(muster_stream *stream, int32_t *count, void **items, size_t item_bytes,
                          int32_t count_max, size_t item_wire_bytes_min);

@@ -87,6 +87,55 @@ void muster_stream_slots(muster_stream *stream, int32_t *count, int32_t **slots)
     }
 }
 
+/* Slots from `first` on that go up by one. */
+static int32_t slots_run(const int32_t *slots, int32_t count, int32_t first)
+{
+    int32_t length = 1;
+    while (first + length < count && slots[first + length] == slots[first] + length) {
+        length++;
+    }
+    return length;
+}
+
+static void slot_runs_read(muster_stream *stream, int32_t *count, int32_t *slots)
+{
+    for (int32_t filled = 0; filled < *count;) {
+        int32_t first = 0;
+        int32_t length = 0;
+        muster_stream_slot(stream, &first);
+        muster_stream_i32(stream, &length);
+        if (!stream->failure &&
+            (length < 1 || length > *count - filled || length > MUSTER_SLOTS_MAX - first ||
+             (filled > 0 && first == slots[filled - 1] + 1))) {
+            muster_stream_fail(stream, "a run of slots does not fit");
+        }
+        if (stream->failure) {
+            return;
+        }
+        for (int32_t i = 0; i < length; i++) {
+            slots[filled++] = first + i;
+        }
+    }
+}
+
+void muster_stream_slot_runs(muster_stream *stream, int32_t *count, int32_t **slots)
+{
+    /* The count is bounded; how many bytes its runs take is not known before. */
+    if (!muster_stream_array(stream, count, (void **)slots, sizeof **slots, MUSTER_SLOTS_MAX, 0)) {
+        return;
+    }
+    if (!stream->writing) {
+        slot_runs_read(stream, count, *slots);
+        return;
+    }
+    for (int32_t i = 0; i < *count;) {
+        int32_t length = slots_run(*slots, *count, i);
+        muster_stream_slot(stream, &(*slots)[i]);
+        muster_stream_i32(stream, &length);
+        i += length;
+    }
+}
+
 void muster_stream_policy(muster_stream *stream, muster_policy *policy)
 {
     muster_stream_i32(stream, &policy->slot_count);

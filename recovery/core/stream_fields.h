@@ -14,6 +14,8 @@ void muster_stream_members(muster_stream *stream, int32_t *count, muster_member 
 void muster_stream_deaths(muster_stream *stream, int32_t *count, muster_death **deaths);
 void muster_stream_holdings(muster_stream *stream, int32_t *count, muster_holding **holdings);
 void muster_stream_slots(muster_stream *stream, int32_t *count, int32_t **slots);
+/* The same, as runs of slots that follow each other: mostly all slots of a job, but a few. */
+void muster_stream_slot_runs(muster_stream *stream, int32_t *count, int32_t **slots);
 void muster_stream_policy(muster_stream *stream, muster_policy *policy);
 
 #endif

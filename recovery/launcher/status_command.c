@@ -11,9 +11,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher/http_get.h"
 #include "launcher/run_folder.h"
 #include "operator/http_address.h"
-#include "operator/http_get.h"
 #include "operator/policy_options.h"
 
 #define STATUS_EXIT_OK 0

@@ -25,7 +25,7 @@ static void payload_restore(muster_stream *stream, muster_restore *restore, int3
     muster_stream_bool(stream, &restore->state_lost);
     muster_stream_u64(stream, &restore->step);
     muster_stream_u64(stream, &restore->epoch);
-    muster_stream_slots(stream, &restore->slot_count, slots);
+    muster_stream_slot_runs(stream, &restore->slot_count, slots);
 }
 
 static void payload_note(muster_stream *stream, muster_note *note)
@@ -68,6 +68,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
         return;
     case MUSTER_MESSAGE_QUIET:
         muster_stream_u64(stream, &message->u.quiet.released_ns);
+        muster_stream_u64(stream, &message->u.quiet.members_epoch);
         muster_stream_blob(stream, &message->u.quiet.blob);
         muster_stream_holdings(stream, &message->u.quiet.holding_count, &message->u.quiet.holdings);
         return;
@@ -119,7 +120,11 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
         return;
     case MUSTER_MESSAGE_AGREED:
         muster_stream_u32(stream, &message->u.agreed.kind);
+        muster_stream_u64(stream, &message->u.agreed.base_epoch);
         muster_stream_members(stream, &message->u.agreed.member_count, &message->u.agreed.members);
+        muster_stream_slot_runs(stream, &message->u.agreed.without_count,
+                                &message->u.agreed.without);
+        muster_stream_u64(stream, &message->u.agreed.members_hash);
         muster_stream_deaths(stream, &message->u.agreed.death_count, &message->u.agreed.deaths);
         payload_restore(stream, &message->u.agreed.restore, &message->u.agreed.restore_slots);
         muster_stream_bool(stream, &message->u.agreed.abandon_memory);

@@ -101,6 +101,7 @@ CONFINED_HEADERS = {
     "xxhash.h": ["runtime/base"],
     "cmocka.h": ["tests"],
     "microhttpd.h": ["recovery/coordinator"],
+    "curl/": ["recovery/launcher"],
     # A program may read JSON; the library must not make every user link a parser.
     "json-c/": ["recovery/operator", "recovery/status", "recovery/coordinator", "recovery/launcher", "recovery/bench",
                 "runtime/bench", "runtime/command", "tracing/postmortem", "tests"],

@@ -55,9 +55,24 @@ def metrics_tell_the_same(view):
     check(by_name["muster_rank_incarnation"] == {("job", "0"): 0, ("job", "1"): 1, ("job", "2"): 0},
           by_name)
     check(by_name["muster_rank_committed_step"][("job", "1")] > 0, by_name)
+    documents_name_what_there_is(samples)
     again = view.metrics()
     for key, number in samples.items():
         check(not key[0].endswith("_total") or again[key] >= number, f"{key} has fallen")
+
+
+def documents_name_what_there_is(samples):
+    """The table of metrics has all of them, the alerts use no other."""
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for name, _ in samples}
+    for path, all_of_them in [("recovery/status/README.md", True),
+                              ("deploy/prometheus/muster-alerts.yaml", False)]:
+        with open(os.path.join(os.environ["MUSTER_SOURCE_DIR"], path), encoding="utf-8") as file:
+            text = file.read()
+        lines = re.findall(r"^\| (`muster_.*?) \|" if all_of_them else r"expr: (.*)", text, re.M)
+        named = {re.sub("_bucket$", "", name) for line in lines
+                 for name in re.findall(r"\bmuster_[a-z_]+", line)} - {"muster_job"}
+        check(named and named <= shown, f"{path} names {named - shown}")
+        check(not all_of_them or named == shown, f"{path} lacks {shown - named}")
 
 
 def commands_tell_the_same(place):
@@ -273,10 +288,11 @@ def is_coordinator(process_id):
         return False
 
 
-if text_string_to_metric_families is None:
-    print("note: python3-prometheus-client is missing; metrics are checked by this test's own rules only")
-main(a_loss_is_shown_with_its_reason_and_its_recovery, who_waits_for_whom_is_shown,
-     a_job_that_forms_says_whom_it_waits_for, names_cannot_become_anything_else, it_only_shows,
-     many_idle_and_slow_connections_cost_the_job_nothing,
-     addresses_that_cannot_be_are_refused_by_name,
-     a_taken_port_does_not_keep_a_coordinator_from_coming_back)
+if __name__ == "__main__":
+    if text_string_to_metric_families is None:
+        print("note: python3-prometheus-client is missing; metrics are checked by this test's own rules only")
+    main(a_loss_is_shown_with_its_reason_and_its_recovery, who_waits_for_whom_is_shown,
+         a_job_that_forms_says_whom_it_waits_for, names_cannot_become_anything_else, it_only_shows,
+         many_idle_and_slow_connections_cost_the_job_nothing,
+         addresses_that_cannot_be_are_refused_by_name,
+         a_taken_port_does_not_keep_a_coordinator_from_coming_back)

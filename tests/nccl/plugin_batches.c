@@ -119,10 +119,10 @@ static void side_by_side(plugin_rank *self)
 
 int main(void)
 {
-    bool well = plugin_rank_run("gathers and scatters of many sizes, 4 ranks", 4, sizes, 0);
-    well = plugin_rank_run("one rank", 1, one_rank, 0) && well;
-    well = plugin_rank_run("batches begun without waiting, 2 ranks", 2, a_queue, 0) && well;
-    well = plugin_rank_run("a borrowed communicator, 4 ranks", 4, borrowed, 0) && well;
-    well = plugin_rank_run("communicators side by side, 4 ranks", 4, side_by_side, 0) && well;
+    bool well = plugin_rank_run("gathers and scatters of many sizes, 4 ranks", 4, sizes, NULL);
+    well = plugin_rank_run("one rank", 1, one_rank, NULL) && well;
+    well = plugin_rank_run("batches begun without waiting, 2 ranks", 2, a_queue, NULL) && well;
+    well = plugin_rank_run("a borrowed communicator, 4 ranks", 4, borrowed, NULL) && well;
+    well = plugin_rank_run("communicators side by side, 4 ranks", 4, side_by_side, NULL) && well;
     return well ? 0 : 1;
 }

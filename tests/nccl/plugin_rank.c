@@ -17,12 +17,12 @@
 
 #define SECOND_NS ((int64_t)1000000000)
 
-/* Against hangs; a machine under load takes its time. */
-enum { PATIENCE_S = 60 };
+enum { PATIENCE_S = PLUGIN_PATIENCE_S };
 
 typedef struct plugin_shared {
-    _Atomic pid_t processes[PLUGIN_PROCESSES_MAX];
     atomic_bool lost[PLUGIN_PROCESSES_MAX];
+    atomic_bool summoned[PLUGIN_PROCESSES_MAX];
+    atomic_bool dismissed[PLUGIN_PROCESSES_MAX];
     atomic_int marks[PLUGIN_MARKS_MAX];
     atomic_bool id_there[PLUGIN_EPOCHS_MAX];
     muster_device_id ids[PLUGIN_EPOCHS_MAX];
@@ -52,6 +52,7 @@ void plugin_rank_check(const plugin_rank *self, bool holds, const char *conditio
         return;
     fprintf(stderr, "%s:%d: process %d, rank %d of %d, epoch %d: %s; last error: %s\n", file, line,
             self->process, self->rank, self->size, self->epoch, condition, self->error.message);
+    fflush(NULL); /* what it told before */
     _exit(1);
 }
 
@@ -159,7 +160,7 @@ void plugin_rank_recover(plugin_rank *self, bool keep)
 
 muster_status plugin_rank_shrink(plugin_rank *self, const int *survivors, int count, int epoch)
 {
-    int excluded[PLUGIN_PROCESSES_MAX], excluded_count = 0;
+    int excluded[PLUGIN_RANKS_MAX], excluded_count = 0;
     for (int i = 0, next = 0; i < self->size; i++) {
         if (next < count && survivors[next] == self->members[i])
             next++;
@@ -246,7 +247,7 @@ static size_t offset_of(size_t bytes, int rank)
 static muster_status move(plugin_rank *self, bool gather, unsigned char *mine, unsigned char *all,
                           size_t bytes)
 {
-    muster_transport_operation operations[PLUGIN_PROCESSES_MAX];
+    muster_transport_operation operations[PLUGIN_RANKS_MAX];
     size_t count = 0;
     if (self->rank != 0) {
         operations[count++] = (muster_transport_operation){
@@ -279,33 +280,89 @@ static void *device_memory(const plugin_rank *self, size_t bytes)
     return memory;
 }
 
+static void copy(const plugin_rank *self, void *to, const void *from, size_t bytes, int kind)
+{
+    if (bytes > 0)
+        PLUGIN_CHECK(self, cudaMemcpy(to, from, bytes, kind) == CUDA_SUCCESS);
+}
+
+/* What a rank holds for one exchange; all that is read or written here goes through host. */
+typedef struct exchange {
+    size_t own_bytes;
+    size_t all_bytes;
+    unsigned char *mine; /* on the device */
+    unsigned char *all;  /* on the device; the root's */
+    unsigned char *host;
+} exchange;
+
+static void check_gathered(const plugin_rank *self, const exchange *of, size_t bytes)
+{
+    if (self->rank != 0)
+        return;
+    copy(self, of->host, of->all, of->all_bytes, CUDA_COPY_DEVICE_TO_HOST);
+    for (int i = 0; i < self->size; i++) {
+        const size_t part = bytes + (size_t)i;
+        PLUGIN_CHECK(self, raw_rank_first_wrong(of->host + offset_of(bytes, i), part,
+                                                seed_of(self, i)) == part);
+    }
+}
+
+static muster_status there_and_back(plugin_rank *self, const exchange *of, size_t bytes)
+{
+    raw_rank_fill(of->host, of->own_bytes, seed_of(self, self->rank));
+    copy(self, of->mine, of->host, of->own_bytes, CUDA_COPY_HOST_TO_DEVICE);
+    muster_status status = move(self, true, of->mine, of->all, bytes);
+    if (status != MUSTER_OK)
+        return status;
+    check_gathered(self, of, bytes);
+    memset(of->host, 0, of->own_bytes);
+    copy(self, of->mine, of->host, of->own_bytes, CUDA_COPY_HOST_TO_DEVICE);
+    status = move(self, false, of->mine, of->all, bytes);
+    if (status != MUSTER_OK)
+        return status;
+    copy(self, of->host, of->mine, of->own_bytes, CUDA_COPY_DEVICE_TO_HOST);
+    PLUGIN_CHECK(self, raw_rank_first_wrong(of->host, of->own_bytes, seed_of(self, self->rank)) ==
+                           of->own_bytes);
+    return MUSTER_OK;
+}
+
 muster_status plugin_rank_exchange(plugin_rank *self, size_t bytes)
 {
-    const size_t own = bytes + (size_t)self->rank;
-    unsigned char *mine = device_memory(self, own + 1);
-    unsigned char *all = device_memory(self, offset_of(bytes, self->size) + 1);
-    raw_rank_fill(mine, own, seed_of(self, self->rank));
-    muster_status status = move(self, true, mine, all, bytes);
-    for (int i = 0; status == MUSTER_OK && self->rank == 0 && i < self->size; i++) {
-        const size_t part = bytes + (size_t)i;
-        PLUGIN_CHECK(
-            self, raw_rank_first_wrong(all + offset_of(bytes, i), part, seed_of(self, i)) == part);
-    }
-    memset(mine, 0, own);
-    if (status == MUSTER_OK)
-        status = move(self, false, mine, all, bytes);
-    if (status == MUSTER_OK)
-        PLUGIN_CHECK(self, raw_rank_first_wrong(mine, own, seed_of(self, self->rank)) == own);
-    PLUGIN_CHECK(self, cudaFree(mine) == CUDA_SUCCESS);
-    PLUGIN_CHECK(self, cudaFree(all) == CUDA_SUCCESS);
+    exchange of = {.own_bytes = bytes + (size_t)self->rank,
+                   .all_bytes = offset_of(bytes, self->size)};
+    of.mine = device_memory(self, of.own_bytes + 1);
+    of.all = device_memory(self, of.all_bytes + 1);
+    of.host = malloc(of.all_bytes + 1);
+    PLUGIN_CHECK(self, of.host != NULL);
+    const muster_status status = there_and_back(self, &of, bytes);
+    free(of.host);
+    PLUGIN_CHECK(self, cudaFree(of.mine) == CUDA_SUCCESS);
+    PLUGIN_CHECK(self, cudaFree(of.all) == CUDA_SUCCESS);
     return status;
 }
 
 /* ---- processes ---- */
 
+int plugin_rank_devices(void)
+{
+    const char *text = getenv("MUSTER_EMULATED_DEVICES");
+    if (text == NULL)
+        text = getenv("MUSTER_TEST_DEVICES");
+    return text != NULL ? atoi(text) : 16;
+}
+
+/* Those of a later epoch take turns, but not with the first two, who live through all of them. */
+static int32_t own_device(const plugin_rank *self)
+{
+    const int devices = plugin_rank_devices();
+    if (self->process < 2 || devices <= 2)
+        return self->process % devices;
+    return 2 + (self->process - 2) % (devices - 2);
+}
+
 void plugin_rank_open(plugin_rank *self)
 {
-    const muster_device_options options = {.device = self->process % 16,
+    const muster_device_options options = {.device = own_device(self),
                                            .abort_timeout_ns = PATIENCE_S * SECOND_NS,
                                            .bracket_timeout_ns = PATIENCE_S * SECOND_NS};
     /* Ranks that take each other for hosts of their own talk over sockets. */
@@ -317,6 +374,7 @@ void plugin_rank_open(plugin_rank *self)
     }
     PLUGIN_CHECK(self, self->table->open(&options, &self->device, &self->error) == MUSTER_OK);
     PLUGIN_CHECK(self, cudaSetDevice(options.device) == CUDA_SUCCESS);
+    plugin_calls_count(self->device, &self->calls);
 }
 
 /* Never returns: what the libraries' destructors would do is not what is tested. */
@@ -343,58 +401,106 @@ static bool judge(const char *name, int process, int status, bool killed)
     return false;
 }
 
-static int index_of(const pid_t *processes, int count, pid_t process)
+/* ---- the parent ---- */
+
+typedef struct parent {
+    const char *name;
+    int count;
+    plugin_body body;
+    bool (*falls)(int process);
+    pid_t processes[PLUGIN_PROCESSES_MAX]; /* 0: not forked, or reaped */
+    int running;
+    int others; /* of those, who are to end well */
+    bool well;
+} parent;
+
+static bool is_to_fall(const parent *of, int process)
 {
-    for (int i = 0; i < count; i++) {
-        if (processes[i] == process)
-            return i;
-    }
-    return -1;
+    return of->falls != NULL && of->falls(process);
 }
 
-static void kill_lost_and(const pid_t *processes, int count, bool everybody, const bool *ended)
+static void fork_summoned(parent *of)
 {
-    for (int i = 0; i < count; i++) {
-        if (!ended[i] && (everybody || plugin_rank_is_lost(i)))
-            kill(processes[i], SIGKILL);
+    for (int i = 0; i < of->count; i++) {
+        if (!atomic_exchange(&shared->summoned[i], false))
+            continue;
+        of->processes[i] = fork();
+        if (of->processes[i] == 0)
+            be_process(i, of->body);
+        of->running++;
+        of->others += !is_to_fall(of, i);
     }
 }
 
-static bool reap(const char *name, const pid_t *processes, int count, uint64_t killed)
+/* True: a process has told of itself. */
+static bool look_at_one(parent *of)
 {
-    bool ended[PLUGIN_PROCESSES_MAX] = {false};
-    bool well = true, in_time = true;
-    const int64_t end_ns = now_ns() + 3 * PATIENCE_S * SECOND_NS;
-    for (int left = count, others = count - __builtin_popcountll(killed); left > 0;) {
-        int status;
-        const pid_t found = waitpid(-1, &status, WNOHANG | WUNTRACED);
-        const int i = found > 0 ? index_of(processes, count, found) : -1;
-        if (i >= 0) {
-            atomic_store(&shared->lost[i], true);
-            if (WIFSTOPPED(status))
-                continue;
-            ended[i] = true;
-            left--;
-            const bool to_be_killed = (killed >> i & 1) != 0;
-            others -= !to_be_killed;
-            well = judge(name, i, status, to_be_killed) && well;
+    int status, i = 0;
+    const pid_t found = waitpid(-1, &status, WNOHANG | WUNTRACED);
+    if (found <= 0)
+        return false;
+    while (i < of->count && of->processes[i] != found)
+        i++;
+    if (i == of->count) {
+        printf("%s: an orphan of a rank ended\n", of->name);
+        of->well = false;
+        return true;
+    }
+    atomic_store(&shared->lost[i], true);
+    if (WIFSTOPPED(status))
+        return true;
+    of->processes[i] = 0;
+    of->running--;
+    of->others -= !is_to_fall(of, i);
+    of->well = judge(of->name, i, status, is_to_fall(of, i)) && of->well;
+    return true;
+}
+
+/* Who was stopped goes when nobody needs it any more. */
+static void kill_some(const parent *of, bool everybody)
+{
+    for (int i = 0; i < of->count; i++) {
+        const bool stopped =
+            plugin_rank_is_lost(i) && (of->others == 0 || atomic_load(&shared->dismissed[i]));
+        if (of->processes[i] > 0 && (everybody || stopped))
+            kill(of->processes[i], SIGKILL);
+    }
+}
+
+static void watch(parent *of)
+{
+    int64_t end_ns = now_ns() + 3 * PATIENCE_S * SECOND_NS;
+    bool in_time = true;
+    do {
+        fork_summoned(of);
+        if (look_at_one(of)) {
+            end_ns = now_ns() + 3 * PATIENCE_S * SECOND_NS;
             continue;
         }
         if (in_time && now_ns() > end_ns) {
-            printf("%s: %d processes did not end\n", name, left);
+            printf("%s: %d processes did not end\n", of->name, of->running);
             in_time = false;
+            of->well = false;
         }
-        /* Who was stopped for good goes when the others are through. */
-        if (others == 0 || !well || !in_time)
-            kill_lost_and(processes, count, !well || !in_time, ended);
+        kill_some(of, !of->well);
         plugin_rank_pause_ms(1);
-    }
-    return well && in_time;
+    } while (of->running > 0);
 }
 
-bool plugin_rank_run(const char *name, int count, plugin_body body, uint64_t killed)
+void plugin_rank_summon(int process)
 {
-    pid_t processes[PLUGIN_PROCESSES_MAX];
+    atomic_store(&shared->summoned[process], true);
+}
+
+void plugin_rank_dismiss(int process)
+{
+    atomic_store(&shared->dismissed[process], true);
+}
+
+bool plugin_rank_run_later(const char *name, int first, int count, plugin_body body,
+                           bool (*falls)(int process))
+{
+    parent of = {.name = name, .count = count, .body = body, .falls = falls, .well = true};
     const int64_t began_ns = now_ns();
     fflush(NULL);
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -402,15 +508,19 @@ bool plugin_rank_run(const char *name, int count, plugin_body body, uint64_t kil
         perror("mmap");
         return false;
     }
-    for (int i = 0; i < count; i++) {
-        processes[i] = fork();
-        if (processes[i] == 0)
-            be_process(i, body);
-    }
-    const bool well = reap(name, processes, count, killed);
+    /* Whoever a rank started and left behind becomes this process's. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (int i = 0; i < first; i++)
+        plugin_rank_summon(i);
+    watch(&of);
     munmap(shared, sizeof(*shared));
-    printf("%-60s %s (%.1f s)\n", name, well ? "ok" : "FAILED",
+    printf("%-60s %s (%.1f s)\n", name, of.well ? "ok" : "FAILED",
            (double)(now_ns() - began_ns) / 1e9);
     fflush(stdout);
-    return well;
+    return of.well;
+}
+
+bool plugin_rank_run(const char *name, int count, plugin_body body, bool (*falls)(int process))
+{
+    return plugin_rank_run_later(name, count, count, body, falls);
 }

@@ -9,9 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "plugin_calls.h"
 #include "transport/device.h"
 
-enum { PLUGIN_PROCESSES_MAX = 40, PLUGIN_EPOCHS_MAX = 128, PLUGIN_MARKS_MAX = 64 };
+enum {
+    PLUGIN_RANKS_MAX = 16,
+    PLUGIN_PROCESSES_MAX = 402,
+    PLUGIN_EPOCHS_MAX = 640,
+    PLUGIN_MARKS_MAX = 640,
+    /* Against hangs; a machine under load takes its time. */
+    PLUGIN_PATIENCE_S = 60
+};
 
 typedef struct plugin_rank {
     int process; /* among all that were forked */
@@ -19,18 +27,28 @@ typedef struct plugin_rank {
     muster_device *device;
     /* Of the epoch. */
     int epoch;
-    int members[PLUGIN_PROCESSES_MAX]; /* processes, by rank */
+    int members[PLUGIN_RANKS_MAX]; /* processes, by rank */
     int size;
     int rank;
     muster_device_comm *comm;
+    plugin_calls calls;
     muster_error error;
 } plugin_rank;
 
 typedef void (*plugin_body)(plugin_rank *self);
 
-/* Forks `count` processes, each of which runs body, which opens the device, and ends. True when all ended well; those of `killed` (a bit
- * set) must have been killed or be stopped at the end, when they are killed. */
-bool plugin_rank_run(const char *name, int count, plugin_body body, uint64_t killed);
+/* Forks `count` processes, each of which runs body, which opens the device, and ends. True when all ended well; those that
+ * falls() names must have been killed or be stopped at the end, when they are killed. NULL: none. */
+bool plugin_rank_run(const char *name, int count, plugin_body body, bool (*falls)(int process));
+/* The same, but only the first `first` of the `count` are forked at once, and the others when they are summoned. */
+bool plugin_rank_run_later(const char *name, int first, int count, plugin_body body,
+                           bool (*falls)(int process));
+void plugin_rank_summon(int process);
+/* Nobody needs that process any more, which falls: killed where it was only stopped. */
+void plugin_rank_dismiss(int process);
+
+/* How many devices there are for the tests (MUSTER_EMULATED_DEVICES, else MUSTER_TEST_DEVICES). */
+int plugin_rank_devices(void);
 
 /* Opens the device that belongs to the process. */
 void plugin_rank_open(plugin_rank *self);

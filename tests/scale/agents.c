@@ -128,8 +128,10 @@ static void reach(crowd *all, point which, uint64_t epoch)
 static void answer(crowd *all, agent *one, muster_message_type type)
 {
     muster_message message = {.type = type};
-    if (type == MUSTER_MESSAGE_QUIET)
+    if (type == MUSTER_MESSAGE_QUIET) {
         message.u.quiet.blob.bytes = MUSTER_BLOB_BYTES;
+        message.u.quiet.members_epoch = one->epoch;
+    }
     say(all, one, &message);
 }
 

@@ -237,6 +237,9 @@ static void command_quiet(scenario_play *play, char **words, int count)
         muster_message message = {.type = MUSTER_MESSAGE_QUIET};
         message.epoch = epoch ? strtoull(epoch, NULL, 10) : rank->epoch;
         message.u.quiet.released_ns = (uint64_t)play->now_ns;
+        message.u.quiet.members_epoch = word_after(words, count, "knows") != NULL
+                                            ? strtoull(word_after(words, count, "knows"), NULL, 10)
+                                            : rank->epoch;
         message.u.quiet.holdings = holdings;
         for (int k = 2; k < count; k++) {
             if (strcmp(words[k], "ring") != 0) {

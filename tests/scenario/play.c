@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "core/difference.h"
 #include "transcript.h"
 
 void play_fail(const scenario_play *play, const char *format, ...)
@@ -122,6 +124,35 @@ int64_t play_time_parse(const scenario_play *play, const char *word)
 /* ---- the transcript ---- */
 
 /* What the clients learn from it, as an agent would. */
+/* As an agent does. */
+static void play_learn_members(play_client *to, const muster_message *message)
+{
+    const muster_difference difference = {
+        .changed_count = message->u.agreed.member_count,
+        .changed = message->u.agreed.members,
+        .without_count = message->u.agreed.without_count,
+        .without = message->u.agreed.without,
+        .members_hash = message->u.agreed.members_hash,
+    };
+    const muster_member *members = message->u.agreed.members;
+    int32_t member_count = message->u.agreed.member_count;
+    muster_member *whole = NULL;
+    if (message->u.agreed.base_epoch != 0) {
+        MUSTER_ASSERT(to->epoch == message->u.agreed.base_epoch);
+        muster_status status = muster_difference_apply(to->members, to->member_count, &difference,
+                                                       &whole, &member_count);
+        MUSTER_ASSERT(status == MUSTER_OK);
+        members = whole;
+    }
+    MUSTER_ASSERT(member_count <= RANKS_MAX);
+    to->epoch = message->epoch;
+    to->member_count = member_count;
+    for (int32_t i = 0; i < member_count; i++) {
+        to->members[i] = members[i];
+    }
+    free(whole);
+}
+
 static void play_learn(scenario_play *play, const muster_core_action *action)
 {
     play_client *to = play_client_by_connection(play, action->connection);
@@ -137,11 +168,7 @@ static void play_learn(scenario_play *play, const muster_core_action *action)
         snprintf(to->name, sizeof to->name, "%d.%u", to->slot, to->incarnation);
     }
     if (message->type == MUSTER_MESSAGE_AGREED) {
-        to->epoch = message->epoch;
-        to->member_count = message->u.agreed.member_count;
-        for (int32_t i = 0; i < to->member_count && i < RANKS_MAX; i++) {
-            to->members[i] = message->u.agreed.members[i];
-        }
+        play_learn_members(to, message);
     }
 }
 

@@ -36,7 +36,16 @@ static void line_agreed(transcript_line *line, const muster_message *message)
 {
     static const char *const kinds[] = {"first", "replace", "shrink", "grow"};
     uint32_t kind = message->u.agreed.kind;
-    line_add(line, " %s members", kind < 4 ? kinds[kind] : "unknown kind");
+    line_add(line, " %s", kind < 4 ? kinds[kind] : "unknown kind");
+    if (message->u.agreed.base_epoch != 0) {
+        line_add(line, " from epoch %llu", (unsigned long long)message->u.agreed.base_epoch);
+    }
+    for (int32_t i = 0; i < message->u.agreed.without_count; i++) {
+        line_add(line, "%s%d", i ? " " : " without ", message->u.agreed.without[i]);
+    }
+    if (message->u.agreed.member_count > 0) {
+        line_add(line, message->u.agreed.base_epoch != 0 ? " with" : " members");
+    }
     for (int32_t i = 0; i < message->u.agreed.member_count; i++) {
         line_add(line, " %d.%u", message->u.agreed.members[i].slot,
                  message->u.agreed.members[i].incarnation);

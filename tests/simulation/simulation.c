@@ -76,6 +76,8 @@ int main(int argc, char **argv)
     unsigned long long rebuilds = 0;
     unsigned long long verdicts = 0;
     unsigned long long grown = 0;
+    unsigned long long told_all = 0;
+    unsigned long long told_changes = 0;
     for (unsigned long long seed = options.first; seed <= options.last; seed++) {
         sim_outcome outcome;
         snprintf(current_seed, sizeof current_seed, "seed %llu: an assertion failed\n", seed);
@@ -87,6 +89,8 @@ int main(int argc, char **argv)
         rebuilds += outcome.rebuilds;
         verdicts += outcome.verdicts;
         grown += outcome.grown;
+        told_all += outcome.told_all;
+        told_changes += outcome.told_changes;
         if (!outcome.failed) {
             continue;
         }
@@ -100,8 +104,9 @@ int main(int argc, char **argv)
     unsigned long long count = options.last - options.first + 1;
     printf(
         "%llu seeds: %llu finished, %llu gave up, %llu ended otherwise, %llu failed; %llu steps, "
-        "%llu verdicts, %llu rebuilds (%llu to grow), %llu turns\n",
+        "%llu verdicts, %llu rebuilds (%llu to grow), members told %llu times, changes %llu times, "
+        "%llu turns\n",
         count, finished, gave_up, count - finished - gave_up - failed, failed, commits, verdicts,
-        rebuilds, grown, turns);
+        rebuilds, grown, told_all, told_changes, turns);
     return (failed > 0) != options.expect_failure;
 }

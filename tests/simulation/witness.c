@@ -7,6 +7,7 @@
 #include <muster/comm.h>
 
 #include "base/hash.h"
+#include "core/difference.h"
 #include "world.h"
 
 /* A call may end this long after its deadline: the thread's own turn, a bounded abort of the device
@@ -237,9 +238,55 @@ static void witness_growth(sim_world *world, const muster_message *agreed)
     }
 }
 
-/* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
+/* What was said as a difference, in full: from the membership that fits. False: from none that was ever said. */
+static bool witness_complete(sim_world *world, const muster_message *agreed, muster_message *full)
+{
+    const muster_difference difference = {
+        .changed_count = agreed->u.agreed.member_count,
+        .changed = agreed->u.agreed.members,
+        .without_count = agreed->u.agreed.without_count,
+        .without = agreed->u.agreed.without,
+        .members_hash = agreed->u.agreed.members_hash,
+    };
+    *full = *agreed;
+    for (int i = world->witness.epoch_count; i > 0; i--) {
+        const sim_epoch *base = &world->witness.epochs[i - 1];
+        if (base->epoch == agreed->u.agreed.base_epoch &&
+            muster_difference_apply(base->members, base->member_count, &difference,
+                                    &full->u.agreed.members,
+                                    &full->u.agreed.member_count) == MUSTER_OK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                           const muster_message *agreed);
+
 void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
                         const muster_message *agreed)
+{
+    muster_message full;
+    world->witness.told_all += agreed->u.agreed.base_epoch == 0;
+    if (agreed->u.agreed.base_epoch == 0) {
+        witness_agreed(world, coordinator, agreed);
+        return;
+    }
+    world->witness.told_changes++;
+    if (!witness_complete(world, agreed, &full)) {
+        sim_fail(world, "epoch %llu is told as a difference to epoch %llu, which was another one",
+                 (unsigned long long)agreed->epoch,
+                 (unsigned long long)agreed->u.agreed.base_epoch);
+        return;
+    }
+    witness_agreed(world, coordinator, &full);
+    free(full.u.agreed.members);
+}
+
+/* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
+static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
+                           const muster_message *agreed)
 {
     sim_witness *witness = &world->witness;
     uint64_t hash = sim_witness_hash(agreed->u.agreed.members, agreed->u.agreed.member_count);
@@ -435,6 +482,8 @@ void sim_witness_end(sim_world *world)
     outcome->rebuilds = world->witness.rebuilds;
     outcome->verdicts = world->witness.verdicts;
     outcome->grown = world->witness.grown;
+    outcome->told_all = world->witness.told_all;
+    outcome->told_changes = world->witness.told_changes;
     for (int i = 0; i < world->process_count; i++) {
         outcome->finished = outcome->finished || world->processes[i]->finished;
     }

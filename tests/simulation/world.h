@@ -352,6 +352,7 @@ typedef struct sim_witness {
     uint64_t commit_epoch, commit_step;
     uint64_t commits;
     uint64_t verdicts, false_verdicts, rebuilds, grown;
+    uint64_t told_all, told_changes; /* an epoch's members, as a list or as a difference */
     bool gave_up;
     bool calls_differ;
     char end_text[MUSTER_NOTE_TEXT_BYTES];
@@ -386,7 +387,7 @@ typedef struct sim_outcome {
     char failure[400];
     bool finished; /* all ranks that were left went to the last step */
     bool gave_up;
-    uint64_t turns, commits, rebuilds, verdicts, grown;
+    uint64_t turns, commits, rebuilds, verdicts, grown, told_all, told_changes;
 } sim_outcome;
 
 struct sim_world {

@@ -8,18 +8,31 @@
 /* Of cuda_runtime_api.h, the same in all its versions. */
 enum { SUCCESS = 0, STREAM_NON_BLOCKING = 1, HOST_TO_DEVICE = 1, DEVICE_TO_HOST = 2 };
 
-/* A program whose device fails ends: its memory is gone with it, and a new process may do better. */
-static muster_status fail(muster_error *error, const char *call, const char *reason)
+muster_status device_fail(muster_error *error, const char *call, const char *reason)
 {
     error->status = MUSTER_ERR_SYSTEM;
     snprintf(error->message, sizeof error->message, "%s: %s", call, reason);
     return MUSTER_ERR_SYSTEM;
 }
 
+muster_status device_find(void *library, const struct device_symbol *symbols, size_t count,
+                          muster_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *symbol = dlsym(library, symbols[i].name);
+        if (symbol == NULL) {
+            return device_fail(error, symbols[i].name, "the library has no such function");
+        }
+        /* A pointer to a function is no pointer to an object: copied as bytes. */
+        memcpy(symbols[i].function, &symbol, sizeof symbol);
+    }
+    return MUSTER_OK;
+}
+
 static muster_status check(const struct device *device, int code, const char *call,
                            muster_error *error)
 {
-    return code == SUCCESS ? MUSTER_OK : fail(error, call, device->calls.text(code));
+    return code == SUCCESS ? MUSTER_OK : device_fail(error, call, device->calls.text(code));
 }
 
 /* The calls of the runtime that the device plane has loaded, and no other's: memory of one runtime and
@@ -30,28 +43,18 @@ static muster_status find_calls(struct device *device, int32_t runtime_version, 
     snprintf(name, sizeof name, "libcudart.so.%d", runtime_version / 1000);
     void *runtime = dlopen(name, RTLD_NOW | RTLD_NOLOAD);
     if (runtime == NULL) {
-        return fail(error, name, "is not the name of the CUDA runtime that is loaded");
+        return device_fail(error, name, "is not the name of the CUDA runtime that is loaded");
     }
     struct device_calls *calls = &device->calls;
-    const struct {
-        const char *name;
-        void *function; /* where the pointer to it goes */
-    } wanted[] = {{"cudaSetDevice", &calls->set_device},
-                  {"cudaMalloc", &calls->allocate},
-                  {"cudaFree", &calls->release},
-                  {"cudaStreamCreateWithFlags", &calls->stream_create},
-                  {"cudaStreamDestroy", &calls->stream_destroy},
-                  {"cudaStreamSynchronize", &calls->stream_synchronize},
-                  {"cudaMemcpyAsync", &calls->copy},
-                  {"cudaGetErrorString", &calls->text}};
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        void *symbol = dlsym(runtime, wanted[i].name);
-        if (symbol == NULL) {
-            return fail(error, wanted[i].name, "the CUDA runtime has no such function");
-        }
-        memcpy(wanted[i].function, &symbol, sizeof symbol);
-    }
-    return MUSTER_OK;
+    const struct device_symbol wanted[] = {{"cudaSetDevice", &calls->set_device},
+                                           {"cudaMalloc", &calls->allocate},
+                                           {"cudaFree", &calls->release},
+                                           {"cudaStreamCreateWithFlags", &calls->stream_create},
+                                           {"cudaStreamDestroy", &calls->stream_destroy},
+                                           {"cudaStreamSynchronize", &calls->stream_synchronize},
+                                           {"cudaMemcpyAsync", &calls->copy},
+                                           {"cudaGetErrorString", &calls->text}};
+    return device_find(runtime, wanted, sizeof wanted / sizeof *wanted, error);
 }
 
 muster_status device_open(struct device *device, muster_job *job, muster_error *error)
@@ -101,7 +104,7 @@ muster_status device_allocate(struct device *device, size_t bytes, void **memory
         return MUSTER_OK;
     }
     if (device->memory_count == DEVICE_MEMORY_MAX) {
-        return fail(error, "device_allocate", "DEVICE_MEMORY_MAX is too small");
+        return device_fail(error, "device_allocate", "DEVICE_MEMORY_MAX is too small");
     }
     muster_status status =
         check(device, device->calls.allocate(memory, bytes), "cudaMalloc", error);

@@ -33,6 +33,18 @@ struct device {
     int memory_count;
 };
 
+/* Fills error and returns MUSTER_ERR_SYSTEM: a program whose device fails ends. Its memory is gone with it, and a
+ * new process may do better. */
+muster_status device_fail(muster_error *error, const char *call, const char *reason);
+
+/* Looks functions up in a library that is loaded. */
+struct device_symbol {
+    const char *name;
+    void *function; /* where the pointer to it goes */
+};
+muster_status device_find(void *library, const struct device_symbol *symbols, size_t count,
+                          muster_error *error);
+
 /* device must be zero. MUSTER_OK without a device plane too. */
 muster_status device_open(struct device *device, muster_job *job, muster_error *error);
 

@@ -24,6 +24,8 @@ void options_print_help(void)
         "  --losses FILE         append a line 'step loss' a step, loss in hexadecimal; the last\n"
         "                        line of a step is the one that counts\n"
         "  --step-delay-ms N     the root waits before each step, to watch it (0)\n"
+        "  --gradient-norm       print the size of gradients; on devices a call of the job's own "
+        "to NCCL\n"
         "  --help                this text\n"
         "Exit codes:\n");
 #define EXIT_CODE_PRINT(name, value, text) printf("  %d  %s\n", value, text);
@@ -89,6 +91,10 @@ bool options_read(int argc, char **argv, struct options *options)
         if (strcmp(argv[i], "--help") == 0) {
             options->help = true;
             return true;
+        }
+        if (strcmp(argv[i], "--gradient-norm") == 0) {
+            options->gradient_norm = true;
+            continue;
         }
         bool known = false;
         for (int j = 0; with_value[j] != NULL; j++) {

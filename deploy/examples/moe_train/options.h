@@ -13,6 +13,7 @@ struct options {
     const char *text_path;
     const char *checkpoint_path; /* NULL: none */
     const char *losses_path;     /* NULL: none */
+    bool gradient_norm;          /* print it */
     bool help;                   /* only print how to use it */
 };
 

@@ -17,7 +17,8 @@ static uint64_t tag_of(const struct trainer *trainer)
 {
     const struct options *options = trainer->options;
     uint64_t tag = random_at(options->seed, options->steps, options->checkpoint_every);
-    return random_at(tag, trainer->identity.text_hash, options->checkpoint_path != NULL);
+    tag = random_at(tag, trainer->identity.text_hash, options->checkpoint_path != NULL);
+    return random_at(tag, options->gradient_norm, 0);
 }
 
 /* What depends on the membership is made anew. */

@@ -201,6 +201,17 @@ static muster_status share_gradients(struct trainer *trainer)
                                       trainer->own, TRAINER_GRADIENT_ROW);
     muster_tensor all = device_tensor(device, trainer->gradient_rows, device_rows,
                                       MUSTER_DTYPE_FLOAT32, BATCH_SEQUENCES, TRAINER_GRADIENT_ROW);
+    const struct norm_rows own_norm = {own_rows, trainer->own, MODEL_SHARED_COUNT,
+                                       TRAINER_GRADIENT_ROW};
+    const struct norm_rows all_norm = {trainer->gradient_rows, BATCH_SEQUENCES, MODEL_SHARED_COUNT,
+                                       TRAINER_GRADIENT_ROW};
+    /* After the write and before the batch: what is on the stream is complete when the batch is. */
+    if (trainer->options->gradient_norm) {
+        status = norm_start(&trainer->norm, trainer->world, &own_norm, &trainer->error);
+        if (status != MUSTER_OK) {
+            return status;
+        }
+    }
     status = muster_allgatherv(trainer->world, &own, trainer->counts, trainer->shards.size, &all,
                                &trainer->error);
     if (status == MUSTER_OK && device_in_use(device)) {
@@ -209,8 +220,12 @@ static muster_status share_gradients(struct trainer *trainer)
     if (status != MUSTER_OK) {
         return status;
     }
-    return device_read(device, trainer->gradient_rows, device_rows, BATCH_SEQUENCES * row_bytes,
-                       &trainer->error);
+    status = device_read(device, trainer->gradient_rows, device_rows, BATCH_SEQUENCES * row_bytes,
+                         &trainer->error);
+    if (status == MUSTER_OK && trainer->options->gradient_norm) {
+        status = norm_finish(&trainer->norm, &all_norm, &trainer->error);
+    }
+    return status;
 }
 
 static void update(struct trainer *trainer)

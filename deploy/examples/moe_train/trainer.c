@@ -69,6 +69,9 @@ muster_status trainer_make(struct trainer *trainer)
     if (status == MUSTER_OK) {
         status = exchange_open(&trainer->exchange, &trainer->device, &trainer->error);
     }
+    if (status == MUSTER_OK && trainer->options->gradient_norm) {
+        status = norm_open(&trainer->norm, trainer->job, &trainer->device, &trainer->error);
+    }
     if (status != MUSTER_OK) {
         return status;
     }
@@ -122,7 +125,11 @@ static void print_step(const struct trainer *trainer)
     for (int32_t r = 0; r < trainer->exchange.size; r++) {
         printf(" %" PRId64, trainer->exchange.lengths[r]);
     }
-    printf(" epoch %" PRIu64 "\n", muster_job_epoch(trainer->job).value);
+    printf(" epoch %" PRIu64, muster_job_epoch(trainer->job).value);
+    if (trainer->options->gradient_norm) {
+        printf(" gradient %.5g", trainer->norm.value);
+    }
+    printf("\n");
     losses_append(trainer->options->losses_path, &trainer->progress);
 }
 

@@ -18,6 +18,7 @@
 #include "experts.h"
 #include "image.h"
 #include "model.h"
+#include "norm.h"
 #include "options.h"
 #include "progress.h"
 #include "shards.h"
@@ -50,6 +51,7 @@ struct trainer {
     struct progress progress;
     struct shards shards;
     struct exchange exchange;
+    struct norm norm;
     struct state state;     /* as committed last */
     struct image *image;    /* the root's, for the start and for checkpoints */
     real *experts;          /* ADAM_KINDS * EXPERTS_COUNT; meaningful on the root */

@@ -68,7 +68,7 @@ MUSTER_API muster_status muster_comm_free(muster_comm *comm);
 typedef enum muster_rebuild_kind {
     MUSTER_REBUILD_REPLACE = 1, /* every lost slot has a new incarnation */
     MUSTER_REBUILD_SHRINK = 2,  /* at least one lost slot is gone; ranks were numbered anew */
-    MUSTER_REBUILD_GROW = 3     /* nobody was lost; slots that were gone are filled again; likewise */
+    MUSTER_REBUILD_GROW = 3 /* nobody was lost; slots that were gone are filled again; likewise */
 } muster_rebuild_kind;
 
 /* What a rebuild (or the join of a replacement) came to. */

@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "transport/nccl/bootstrap.h"
 #include "transport/nccl/clock.h"
 #include "transport/nccl/comm.h"
 #include "transport/nccl/current.h"
@@ -39,6 +40,9 @@ muster_status muster_nccl_connect_make_id(muster_device *device, muster_device_i
     if (result != ncclSuccess)
         return muster_nccl_failure(&device->library, result, "ncclGetUniqueId", error);
     memcpy(id->data, unique.internal, sizeof(id->data));
+    if (!muster_nccl_bootstrap_note(device, id))
+        return muster_error_set(error, MUSTER_ERR_NO_MEMORY, MUSTER_FIELD_NONE, 0, 0,
+                                "no memory for an id");
     return muster_error_set_ok(error);
 }
 
@@ -178,6 +182,7 @@ muster_status muster_nccl_connect(muster_device *device,
         if (status != MUSTER_OK)
             status = undo(comm, true, status, error);
     }
+    muster_nccl_bootstrap_settle(device, options->ids, options->id_count, status == MUSTER_OK);
     muster_nccl_current_restore(device, &current);
     if (status != MUSTER_OK)
         return status;

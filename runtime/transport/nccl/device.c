@@ -147,6 +147,7 @@ void muster_nccl_device_close(muster_device *device)
 {
     if (device == NULL)
         return;
+    muster_nccl_bootstrap_end_all(device);
     muster_nccl_ending_stop(device);
     pthread_mutex_lock(&device->lock);
     muster_nccl_device_disown(device);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "transport/device.h"
+#include "transport/nccl/bootstrap.h"
 #include "transport/nccl/library.h"
 
 struct muster_device {
@@ -22,6 +23,7 @@ struct muster_device {
     pthread_cond_t changed; /* CLOCK_MONOTONIC */
     /* All below under the lock. */
     muster_device_comm *comms; /* oldest first: a parent before what was shrunk from it */
+    muster_nccl_bootstrap *bootstraps;
     bool revoked;
     int64_t revoked_ns;
     bool stopping;

@@ -69,6 +69,7 @@ muster_status muster_nccl_revoke_await(muster_device *device, muster_error *erro
 
 void muster_nccl_revoke_revive(muster_device *device)
 {
+    muster_nccl_bootstrap_end_all(device);
     pthread_mutex_lock(&device->lock);
     device->revoked = false;
     pthread_mutex_unlock(&device->lock);

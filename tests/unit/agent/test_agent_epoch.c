@@ -6,11 +6,13 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "core/difference.h"
 #include "fake_coordinator.h"
 
 #define SHORT_NS ((int64_t)50000000)
@@ -111,6 +113,71 @@ static void agreed_hands_over_the_members(void **state)
     muster_membership_clean_up(&membership);
     assert_int_equal(membership.epoch, 0);
     assert_false(readable(muster_agent_revoke_fd(agent)));
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* What has changed since base_epoch, in which all were incarnation 0, is slot 2. */
+static void send_difference(fake_coordinator *fake, int32_t slot, uint64_t epoch,
+                            uint64_t base_epoch)
+{
+    muster_member wanted[4];
+    muster_message agreed = fake_message(fake, MUSTER_MESSAGE_AGREED, slot, epoch);
+    agreed.u.agreed.base_epoch = base_epoch;
+    agreed.u.agreed.members = calloc(1, sizeof *agreed.u.agreed.members);
+    assert_non_null(agreed.u.agreed.members);
+    for (int32_t i = 0; i < 4; i++) {
+        wanted[i] = (muster_member){
+            .slot = i, .incarnation = replaced[i], .process_id = 100 + i, .host = 7};
+    }
+    agreed.u.agreed.members[0] = wanted[2];
+    agreed.u.agreed.member_count = 1;
+    agreed.u.agreed.members_hash = muster_difference_hash(wanted, 4);
+    fake_send(fake, &agreed);
+}
+
+static void a_difference_is_made_whole(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = in_first_epoch(fake, 1);
+    muster_blob blob = {.bytes = 0};
+    muster_membership membership;
+    muster_agent_quiet(agent, 1, 0, &blob, NULL, 0);
+    muster_message quiet = fake_take(fake, MUSTER_MESSAGE_QUIET);
+    assert_int_equal(quiet.u.quiet.members_epoch, 1);
+    muster_message_clean_up(&quiet);
+    send_difference(fake, 1, 2, 1);
+    assert_int_equal(muster_agent_await_agreed(agent, 1, fake_deadline(), &membership, NULL),
+                     MUSTER_OK);
+    assert_int_equal(membership.epoch, 2);
+    assert_int_equal(membership.agreed.u.agreed.base_epoch, 0);
+    assert_int_equal(membership.agreed.u.agreed.member_count, 4);
+    for (int32_t i = 0; i < 4; i++) {
+        assert_int_equal(membership.agreed.u.agreed.members[i].slot, i);
+        assert_int_equal(membership.agreed.u.agreed.members[i].incarnation, replaced[i]);
+        assert_int_equal(membership.agreed.u.agreed.members[i].process_id, 100 + i);
+    }
+    muster_membership_clean_up(&membership);
+    establish(fake, agent, 2);
+    muster_agent_stop(agent);
+    fake_stop(fake);
+}
+
+/* It cannot be, where everybody does as they should; then the whole list is asked for. */
+static void a_difference_to_another_epoch_is_asked_for_in_full(void **state)
+{
+    (void)state;
+    fake_coordinator *fake = fake_start("tcp://127.0.0.1:*", 1);
+    muster_agent *agent = in_first_epoch(fake, 1);
+    fake_forget(fake);
+    send_difference(fake, 1, 4, 3);
+    muster_message again = fake_take(fake, MUSTER_MESSAGE_JOIN);
+    assert_true(again.u.join.rejoin);
+    assert_int_equal(again.epoch, 1);
+    muster_message_clean_up(&again);
+    agree(fake, agent, 4, replaced);
+    establish(fake, agent, 4);
     muster_agent_stop(agent);
     fake_stop(fake);
 }
@@ -565,6 +632,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agreed_hands_over_the_members),
+        cmocka_unit_test(a_difference_is_made_whole),
+        cmocka_unit_test(a_difference_to_another_epoch_is_asked_for_in_full),
         cmocka_unit_test(established_comes_after_connected),
         cmocka_unit_test(revoke_wakes_and_the_next_epoch_calms),
         cmocka_unit_test(revoked_while_connecting),

@@ -20,7 +20,7 @@
 
 #include "coordinator/http.h"
 #include "operator/http_address.h"
-#include "operator/http_get.h"
+#include "launcher/http_get.h"
 
 #define WAIT_NS (INT64_C(60) * 1000000000)
 #define READERS 4

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <netinet/in.h>
 #include <stddef.h>
 
 #include <cuda_runtime_api.h>
@@ -40,7 +41,8 @@ typedef struct stub_nccl {
     int version;
     int polls;       /* "in progress" so many times after each thing begun; < 0: for ever */
     int async_error; /* what the poll says after that, if not success */
-    bool no_child;   /* a shrink that says success and gives no communicator */
+    struct sockaddr_in id_address; /* of the ids, where the real ones have it; port 0: none */
+    bool no_child;                 /* a shrink that says success and gives no communicator */
     stub_failure failure;
     atomic_int *order; /* the count of calls of both; NULL: none kept */
     /* What was seen. */

@@ -157,6 +157,8 @@ EXPORT ncclResult_t ncclGetUniqueId(ncclUniqueId *id)
     pthread_mutex_lock(&lock);
     const ncclResult_t result = enter((stub_entry){.name = __func__});
     memset(id, 7, sizeof(*id));
+    if (control.id_address.sin_port != 0)
+        memcpy(id->internal + 8, &control.id_address, sizeof(control.id_address));
     pthread_mutex_unlock(&lock);
     return result;
 }

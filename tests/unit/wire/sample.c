@@ -178,6 +178,7 @@ static void sample_heartbeat(uint64_t *state, muster_message *message)
 static void sample_quiet(uint64_t *state, muster_message *message)
 {
     message->u.quiet.released_ns = sample_random(state);
+    message->u.quiet.members_epoch = sample_random(state);
     sample_blob(state, &message->u.quiet.blob);
     message->u.quiet.holding_count =
         sample_count(state, (void **)&message->u.quiet.holdings, sizeof *message->u.quiet.holdings);
@@ -193,6 +194,16 @@ static void sample_quiet(uint64_t *state, muster_message *message)
 static void sample_agreed(uint64_t *state, muster_message *message)
 {
     message->u.agreed.kind = sample_u32(state);
+    message->u.agreed.base_epoch = sample_bool(state) ? sample_random(state) : 0;
+    message->u.agreed.members_hash = sample_random(state);
+    message->u.agreed.without_count =
+        sample_count(state, (void **)&message->u.agreed.without, sizeof(int32_t));
+    for (int32_t i = 0; i < message->u.agreed.without_count; i++) {
+        bool follows = i > 0 && message->u.agreed.without[i - 1] < MUSTER_SLOTS_MAX - 1;
+        message->u.agreed.without[i] = follows && sample_bool(state)
+                                           ? message->u.agreed.without[i - 1] + 1
+                                           : sample_slot(state);
+    }
     sample_members(state, &message->u.agreed.member_count, &message->u.agreed.members);
     sample_deaths(state, &message->u.agreed.death_count, &message->u.agreed.deaths);
     sample_restore(state, &message->u.agreed.restore, &message->u.agreed.restore_slots);

@@ -88,6 +88,12 @@ static void assert_same_restore(const muster_restore *a, const int32_t *a_slots,
 static void assert_same_agreed(const muster_message *one, const muster_message *other)
 {
     assert_int_equal(one->u.agreed.kind, other->u.agreed.kind);
+    assert_int_equal(one->u.agreed.base_epoch, other->u.agreed.base_epoch);
+    assert_int_equal(one->u.agreed.members_hash, other->u.agreed.members_hash);
+    assert_int_equal(one->u.agreed.without_count, other->u.agreed.without_count);
+    for (int32_t i = 0; i < one->u.agreed.without_count; i++) {
+        assert_int_equal(one->u.agreed.without[i], other->u.agreed.without[i]);
+    }
     assert_same_members(one->u.agreed.member_count, one->u.agreed.members,
                         other->u.agreed.member_count, other->u.agreed.members);
     assert_same_deaths(one->u.agreed.death_count, one->u.agreed.deaths, other->u.agreed.death_count,
@@ -168,6 +174,7 @@ static void assert_same(const muster_message *one, const muster_message *other)
         return;
     case MUSTER_MESSAGE_QUIET:
         assert_int_equal(one->u.quiet.released_ns, other->u.quiet.released_ns);
+        assert_int_equal(one->u.quiet.members_epoch, other->u.quiet.members_epoch);
         assert_same_blob(&one->u.quiet.blob, &other->u.quiet.blob);
         assert_same_holdings(one, other);
         return;
