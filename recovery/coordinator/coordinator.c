@@ -29,7 +29,8 @@
 #define COORDINATOR_RECEIVE_MESSAGES 64
 /* The longest that a peer has to say: the members of the largest job, when it joins again. */
 #define COORDINATOR_MESSAGE_BYTES_MAX ((int64_t)MUSTER_SLOTS_MAX * (MUSTER_BLOB_BYTES + 64) + 65536)
-#define COORDINATOR_BACKLOG 4096
+/* All ranks of the largest job at once; the kernel takes the less of this and net.core.somaxconn. */
+#define COORDINATOR_BACKLOG MUSTER_SLOTS_MAX
 #define COORDINATOR_TERM_CHANCE_BITS 10
 
 /* The wall clock, so that a coordinator that lost its journal still comes with a higher term; and some

@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "coordinator/descriptors.h"
+#include "coordinator/peers.h"
 #include "operator/endpoint.h"
 #include "operator/policy_options.h"
 
@@ -187,16 +188,6 @@ static int coordinator_parse(coordinator_command *command, int argc, char **argv
     return COORDINATOR_EXIT_OK;
 }
 
-/* Many ranks are many descriptors; what the hard limit allows costs nothing. */
-static void coordinator_raise_limits(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static void coordinator_say_ready(int fd, const char *endpoint)
 {
     char line[512];
@@ -250,7 +241,7 @@ static int coordinator_run(coordinator_command *command)
         return COORDINATOR_EXIT_SYSTEM;
     }
     signal(SIGPIPE, SIG_IGN);
-    coordinator_raise_limits();
+    muster_descriptors_raise(MUSTER_PEERS_MAX + MUSTER_DESCRIPTORS_OWN);
     muster_status status = muster_coordinator_open(&command->options, &coordinator, &error);
     if (status == MUSTER_OK) {
         coordinator_say_shown(coordinator);

@@ -11,6 +11,7 @@
 #include <zmq.h>
 
 #include "base/error.h"
+#include "coordinator/descriptors.h"
 #include "keys/key_file.h"
 
 /* ZeroMQ looks for this name in its own context. */
@@ -42,6 +43,7 @@ struct muster_gate {
     struct timespec allowed_changed;
     ino_t allowed_inode;
     int64_t looked_ns;
+    bool said_no_room;
 };
 
 /* ---- the list ---- */
@@ -189,6 +191,14 @@ void muster_gate_count_failure(muster_gate *gate, uint16_t event, uint32_t value
          * and leaves an older one standing. */
         bool no_room = value == EMFILE || value == ENFILE || value == ENOBUFS || value == ENOMEM;
         (void)atomic_fetch_add(no_room ? &counters->no_room : &counters->other_users, 1);
+        if (no_room && !gate->said_no_room) {
+            gate->said_no_room = true;
+            fprintf(stderr,
+                    "muster coordinator: a connection cannot be taken: %s (descriptors of this "
+                    "process: room for %zu connections, see ulimit -n); said once, counted as "
+                    "no_room\n",
+                    strerror((int)value), muster_descriptors_room());
+        }
         return;
     }
     if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL &&

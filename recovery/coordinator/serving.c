@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "coordinator/broadcast.h"
 #include "coordinator/admission.h"
+#include "coordinator/descriptors.h"
 #include "wire/wire.h"
 
 /* Messages taken in, and time spent on them, in one turn: more wait, so that deadlines and lost
@@ -228,12 +229,18 @@ static bool serving_take_term(muster_coordinator *coordinator, uint64_t *term)
     return true;
 }
 
+static int64_t serving_slots(const muster_coordinator *coordinator)
+{
+    int64_t total = 0;
+    for (size_t i = 0; i < coordinator->jobs.count; i++)
+        total += muster_core_policy(coordinator->jobs.items[i]->core)->slot_count;
+    return total;
+}
+
 /* Slots are memory, and a stranger says how many it wants. */
 static bool serving_has_room(const muster_coordinator *coordinator, int32_t slot_count)
 {
-    int64_t total = slot_count;
-    for (size_t i = 0; i < coordinator->jobs.count; i++)
-        total += muster_core_policy(coordinator->jobs.items[i]->core)->slot_count;
+    int64_t total = serving_slots(coordinator) + slot_count;
     return slot_count > 0 && total <= MUSTER_COORDINATOR_SLOTS_MAX &&
            coordinator->jobs.count < MUSTER_COORDINATOR_JOBS_MAX;
 }
@@ -257,6 +264,20 @@ static void serving_forget_unformed(muster_coordinator *coordinator)
     }
 }
 
+/* The core takes the slots that a rank says with its JOIN only: they count beside what it has. */
+static void serving_say_descriptors(muster_coordinator *coordinator, const muster_hosted_job *job,
+                                    int32_t slot_count)
+{
+    char text[256];
+    int64_t connections = serving_slots(coordinator);
+    if (muster_core_policy(job->core)->slot_count == 0)
+        connections += slot_count;
+    muster_descriptors_text((size_t)connections, text, sizeof text);
+    if (text[0] != '\0')
+        fprintf(stderr, "muster coordinator: job '%s' makes it %lld ranks: %s\n", job->name,
+                (long long)connections, text);
+}
+
 static muster_hosted_job *serving_create(muster_coordinator *coordinator,
                                          const muster_message *message, const char *name)
 {
@@ -272,6 +293,8 @@ static muster_hosted_job *serving_create(muster_coordinator *coordinator,
     muster_hosted_job *job = muster_jobs_add(&coordinator->jobs, message->job, name, core);
     /* Some may have named it before: it is the next of its name. */
     const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
+    if (job != NULL)
+        serving_say_descriptors(coordinator, job, slot_count);
     for (; job != NULL && peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
         if (peer->job != message->job)
             continue;
@@ -608,6 +631,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
                                     entry->name);
         job->deadline_ns = 0; /* the first turn asks the core */
         job->restored = true;
+        serving_say_descriptors(coordinator, job, 0);
         coordinator->term_taken = true;
     }
     return muster_error_set_ok(error);

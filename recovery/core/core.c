@@ -43,6 +43,8 @@ void muster_core_free(muster_core *core)
     muster_core_retire_free(core);
     free(core->retired);
     free(core->members);
+    free(core->difference.changed);
+    free(core->difference.without);
     free(core->restore_slots);
     free(core->deaths);
     free(core->accusations);

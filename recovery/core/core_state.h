@@ -196,8 +196,9 @@ struct muster_core {
     uint64_t epoch_floor; /* one that a launcher has heard of: later ones are above it, too */
     uint32_t kind;
     int32_t member_count;
-    muster_member *members; /* of epoch, by rank */
-    muster_restore restore; /* as in the AGREED of epoch */
+    muster_member *members;       /* of epoch, by rank */
+    muster_difference difference; /* from the epoch before; its base_epoch is 0: none is known */
+    muster_restore restore;       /* as in the AGREED of epoch */
     int32_t *restore_slots;
     muster_core_past pasts[MUSTER_CORE_PASTS_MAX]; /* oldest first */
     int32_t past_count;
@@ -359,7 +360,7 @@ void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
 void muster_core_rebuild_connected(muster_core *core, muster_core_slot *slot,
                                    const muster_message *message);
 void muster_core_rebuild_turn(muster_core *core); /* forming, revoked and connecting */
-/* With all members. */
+/* What has changed, to one that knows the membership of the epoch before; else all members. */
 void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot);
 
 /* replacement.c */

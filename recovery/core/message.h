@@ -12,7 +12,9 @@
 
 #include "core/deadlines.h"
 
+#ifndef MUSTER_SLOTS_MAX /* tests/simulation/size.c builds the core for more */
 #define MUSTER_SLOTS_MAX 16384
+#endif
 #define MUSTER_BLOB_BYTES 128
 #define MUSTER_NOTE_TEXT_BYTES 200
 #define MUSTER_SLOT_NONE (-1)

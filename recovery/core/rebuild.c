@@ -24,6 +24,7 @@ void muster_core_rebuild_quiet(muster_core *core, muster_core_slot *slot,
 {
     muster_core_process *process = &slot->process;
     if (!slot->member || message->epoch != core->epoch) {
+        process->members_epoch = message->u.quiet.members_epoch;
         muster_core_members_tell(core, slot); /* it is behind: an AGREED was lost on the way */
         return;
     }
@@ -88,7 +89,25 @@ static void *rebuild_array_copy(const void *items, size_t count, size_t item_byt
     return copy;
 }
 
-static muster_core_action *rebuild_agreed(muster_core *core, const muster_core_slot *slot)
+/* The members, or what is different. */
+static void rebuild_fill_members(const muster_core *core, const muster_core_slot *slot,
+                                 muster_message *agreed)
+{
+    const muster_difference *difference = &core->difference;
+    if (difference->base_epoch == 0 || slot->process.members_epoch != difference->base_epoch) {
+        agreed->u.agreed.member_count = core->member_count;
+        agreed->u.agreed.members = core->members;
+        return;
+    }
+    agreed->u.agreed.base_epoch = difference->base_epoch;
+    agreed->u.agreed.member_count = difference->changed_count;
+    agreed->u.agreed.members = difference->changed;
+    agreed->u.agreed.without_count = difference->without_count;
+    agreed->u.agreed.without = difference->without;
+    agreed->u.agreed.members_hash = difference->members_hash;
+}
+
+void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot)
 {
     muster_core_action *action = muster_core_action_append(core, MUSTER_CORE_SEND);
     muster_message *agreed = &action->message;
@@ -99,7 +118,15 @@ static muster_core_action *rebuild_agreed(muster_core *core, const muster_core_s
     agreed->u.agreed.kind = core->kind;
     agreed->u.agreed.restore = core->restore;
     agreed->u.agreed.restore_slots = core->restore_slots;
-    action->shared = true;
+    rebuild_fill_members(core, slot, agreed);
+    /* A spare learns from its first AGREED which slot it fills: that one is its own. */
+    action->shared = !slot->process.from_spare || agreed->u.agreed.base_epoch != 0;
+    if (!action->shared) {
+        agreed->u.agreed.members =
+            rebuild_array_copy(core->members, (size_t)core->member_count, sizeof *core->members);
+        agreed->u.agreed.restore_slots = rebuild_array_copy(
+            core->restore_slots, (size_t)core->restore.slot_count, sizeof *core->restore_slots);
+    }
     agreed->u.agreed.death_count = (int32_t)core->death_count;
     if (core->death_count > 0) {
         agreed->u.agreed.deaths =
@@ -111,45 +138,19 @@ static muster_core_action *rebuild_agreed(muster_core *core, const muster_core_s
             agreed->u.agreed.abandon_memory = true;
         }
     }
-    return action;
 }
 
-void muster_core_rebuild_agreed_message(muster_core *core, const muster_core_slot *slot)
+/* From the membership of the epoch before, which is done with then. */
+static void rebuild_difference(muster_core *core, uint64_t base_epoch, muster_member *base,
+                               int32_t base_count)
 {
-    muster_core_action *action = rebuild_agreed(core, slot);
-    muster_message *agreed = &action->message;
-    agreed->u.agreed.member_count = core->member_count;
-    agreed->u.agreed.members = core->members;
-    /* A spare learns from its AGREED which slot it fills: that one is its own. */
-    action->shared = !slot->process.from_spare;
-    if (!action->shared) {
-        agreed->u.agreed.members =
-            rebuild_array_copy(core->members, (size_t)core->member_count, sizeof *core->members);
-        agreed->u.agreed.restore_slots = rebuild_array_copy(
-            core->restore_slots, (size_t)core->restore.slot_count, sizeof *core->restore_slots);
-    }
-}
-
-/* To all members; those who know the membership of the epoch before are told what is different. */
-static void rebuild_say_agreed(muster_core *core, const muster_difference *difference)
-{
-    for (int32_t i = 0; i < core->policy.slot_count; i++) {
-        const muster_core_slot *slot = &core->slots[i];
-        if (!slot->member || slot->process.connection == 0) {
-            continue;
-        }
-        if (difference->base_epoch == 0 || slot->process.members_epoch != difference->base_epoch) {
-            muster_core_rebuild_agreed_message(core, slot);
-            continue;
-        }
-        muster_message *agreed = &rebuild_agreed(core, slot)->message;
-        agreed->u.agreed.base_epoch = difference->base_epoch;
-        agreed->u.agreed.member_count = difference->changed_count;
-        agreed->u.agreed.members = difference->changed;
-        agreed->u.agreed.without_count = difference->without_count;
-        agreed->u.agreed.without = difference->without;
-        agreed->u.agreed.members_hash = difference->members_hash;
-    }
+    muster_core_retire(core, core->difference.changed);
+    muster_core_retire(core, core->difference.without);
+    bool made = muster_difference_make(base, base_count, core->members, core->member_count,
+                                       &core->difference);
+    MUSTER_ASSERT(made);
+    core->difference.base_epoch = base_epoch;
+    muster_core_retire(core, base);
 }
 
 static uint32_t rebuild_kind(const muster_core *core)
@@ -186,7 +187,6 @@ static void rebuild_agree(muster_core *core)
         core->epoch_floor = core->term;
     }
     core->kind = rebuild_kind(core);
-    muster_difference difference;
     const uint64_t base_epoch = core->epoch;
     muster_member *base = core->members;
     const int32_t base_count = core->member_count;
@@ -211,13 +211,7 @@ static void rebuild_agree(muster_core *core)
             .blob = slot->process.blob,
         };
     }
-    bool made =
-        muster_difference_make(base, base_count, core->members, core->member_count, &difference);
-    MUSTER_ASSERT(made);
-    difference.base_epoch = base_epoch;
-    muster_core_retire(core, base);
-    muster_core_retire(core, difference.changed);
-    muster_core_retire(core, difference.without);
+    rebuild_difference(core, base_epoch, base, base_count);
     core->policy_open = false;
     core->someone_left = false;
     core->connecting_since_ns = core->now_ns;
@@ -235,7 +229,11 @@ static void rebuild_agree(muster_core *core)
             muster_core_launcher_retired(core, slot);
         }
     }
-    rebuild_say_agreed(core, &difference);
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        if (core->slots[i].member && core->slots[i].process.connection) {
+            muster_core_rebuild_agreed_message(core, &core->slots[i]);
+        }
+    }
 }
 
 /* ---- the turns ---- */

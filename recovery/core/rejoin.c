@@ -349,6 +349,7 @@ bool muster_core_rejoin(muster_core *core, muster_connection connection,
     if (rejoin_is_self(slot, message)) {
         (void)muster_core_detector_hear(core, slot, connection);
         slot->process.expected = false;
+        slot->process.members_epoch = 0; /* perhaps it asks because a difference did not fit */
         slot->process.blob = message->u.join.blob;
         muster_core_members_welcome(core, connection, slot->slot, message->incarnation);
         bool same_epoch = slot->member && message->epoch == core->epoch;

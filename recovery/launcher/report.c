@@ -144,6 +144,14 @@ static bool recovery_has_resumed(const muster_recovery *recovery, int32_t slot)
     return false;
 }
 
+/* When it was, as the rank's clock says. That of another host says something else altogether; then when
+ * the coordinator heard of it is as near as a launcher can tell (the post-mortem comes nearer). */
+static int64_t report_when(const muster_note *note, int64_t not_before_ns)
+{
+    const int64_t heard_ns = (int64_t)note->time_ns;
+    return note->value < not_before_ns || note->value > heard_ns ? heard_ns : note->value;
+}
+
 static muster_report_news report_resumed(muster_report *report, muster_recovery *recovery,
                                          const muster_note *note)
 {
@@ -158,8 +166,9 @@ static muster_report_news report_resumed(muster_report *report, muster_recovery 
     }
     *slot = note->slot;
     recovery->resumed_count = (int32_t)count;
-    if (note->value > recovery->resumed_ns)
-        recovery->resumed_ns = note->value;
+    const int64_t when_ns = report_when(note, recovery->established_ns);
+    if (when_ns > recovery->resumed_ns)
+        recovery->resumed_ns = when_ns;
     return recovery->resumed_count == recovery->member_count ? MUSTER_REPORT_RESUMED
                                                              : MUSTER_REPORT_NOTHING;
 }
@@ -168,8 +177,9 @@ static muster_report_news report_first_batch(muster_recovery *recovery, const mu
 {
     if (note->epoch != recovery->new_epoch || note->value <= 0)
         return MUSTER_REPORT_NOTHING;
-    if (note->value > recovery->first_batch_ns)
-        recovery->first_batch_ns = note->value;
+    const int64_t when_ns = report_when(note, recovery->established_ns);
+    if (when_ns > recovery->first_batch_ns)
+        recovery->first_batch_ns = when_ns;
     return ++recovery->first_batch_count == recovery->member_count ? MUSTER_REPORT_FIRST_BATCH
                                                                    : MUSTER_REPORT_NOTHING;
 }
@@ -184,9 +194,11 @@ muster_report_news muster_report_note(muster_report *report, const muster_note *
     switch (note->kind) {
     case MUSTER_NOTE_RELEASED:
         /* One that returned before the verdict had found out by itself. */
-        if (recovery->established_ns == 0 && note->value > recovery->released_ns &&
-            note->value > recovery->verdict_ns)
-            recovery->released_ns = note->value;
+        if (recovery->established_ns == 0 && note->value > recovery->verdict_ns) {
+            const int64_t when_ns = report_when(note, recovery->verdict_ns);
+            if (when_ns > recovery->released_ns)
+                recovery->released_ns = when_ns;
+        }
         return MUSTER_REPORT_NOTHING;
     case MUSTER_NOTE_STARTING:
         if (recovery->starting_ns == 0)

@@ -126,13 +126,13 @@ class Place:
 
 
 class Run:
-    def __init__(self, place, arguments, stdout=None):
+    def __init__(self, place, arguments, stdout=None, before=()):
         self.place = place
         self.out_path = place.path(f"out.{len(place.started)}")
         self.err_path = place.path(f"err.{len(place.started)}")
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.process = subprocess.Popen(
-                [MUSTER, *arguments], stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=err,
+                [*before, MUSTER, *arguments], stdin=subprocess.DEVNULL, stdout=stdout or out, stderr=err,
                 env=place.environment, cwd=place.folder, start_new_session=True)
 
     @staticmethod

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "tracing/postmortem/clocks.h"
 #include "tracing/postmortem/losses.h"
 #include "tracing/postmortem/stand.h"
 
@@ -57,6 +58,20 @@ static void step_last(muster_recovery_finding *recovery, muster_recovery_step wh
     step->count++;
     if (time_ns > step->time_ns)
         step->time_ns = time_ns;
+}
+
+/* What the note's value says was seen on the rank's own clock; 0: it was not. */
+static void step_last_of_rank(muster_recovery_finding *recovery, muster_recovery_step which,
+                              const muster_clocks *clocks, const muster_note *note)
+{
+    if (note->value <= 0)
+        return;
+    const muster_clock_finding clock =
+        muster_clocks_at(clocks, note->slot, note->incarnation, note->value);
+    const int64_t before_ns = recovery->steps[which].time_ns;
+    step_last(recovery, which, note->value - clock.ahead_ns);
+    if (recovery->steps[which].time_ns != before_ns)
+        recovery->steps[which].uncertainty_ns = clock.uncertainty_ns;
 }
 
 /* The recovery that is still going on. */
@@ -130,13 +145,14 @@ static muster_recovery_finding *recovery_add(muster_findings *findings, uint64_t
 }
 
 /* A note that belongs to the recovery that is going on, whatever epoch it names. */
-static void recovery_take(muster_recovery_finding *recovery, const muster_note *note)
+static void recovery_take(muster_recovery_finding *recovery, const muster_clocks *clocks,
+                          const muster_note *note)
 {
     int64_t time_ns = (int64_t)note->time_ns;
     switch (note->kind) {
     case MUSTER_NOTE_RELEASED:
-        if (note->value > 0) /* 0: no call was in flight */
-            step_last(recovery, MUSTER_RECOVERY_STEP_RELEASED, note->value);
+        /* Without a value: no call was in flight. */
+        step_last_of_rank(recovery, MUSTER_RECOVERY_STEP_RELEASED, clocks, note);
         break;
     case MUSTER_NOTE_QUIET:
         step_last(recovery, MUSTER_RECOVERY_STEP_QUIET, time_ns);
@@ -161,7 +177,8 @@ static void recovery_take(muster_recovery_finding *recovery, const muster_note *
     }
 }
 
-static bool take_note(const muster_records *records, size_t index, muster_findings *findings)
+static bool take_note(const muster_records *records, const muster_clocks *clocks, size_t index,
+                      muster_findings *findings)
 {
     const muster_note *note = &records->notes[index];
     muster_recovery_finding *recovery = recovery_open(findings);
@@ -173,11 +190,11 @@ static bool take_note(const muster_records *records, size_t index, muster_findin
     case MUSTER_NOTE_RESUMED:
     case MUSTER_NOTE_FIRST_BATCH:
         recovery = recovery_of_epoch(findings, note->epoch);
-        if (recovery != NULL && note->value > 0)
-            step_last(recovery,
-                      note->kind == MUSTER_NOTE_RESUMED ? MUSTER_RECOVERY_STEP_RESUMED
-                                                        : MUSTER_RECOVERY_STEP_FIRST_BATCH,
-                      note->value);
+        if (recovery != NULL)
+            step_last_of_rank(recovery,
+                              note->kind == MUSTER_NOTE_RESUMED ? MUSTER_RECOVERY_STEP_RESUMED
+                                                                : MUSTER_RECOVERY_STEP_FIRST_BATCH,
+                              clocks, note);
         return true;
     case MUSTER_NOTE_COMMITTED:
         findings->has_committed_step = true;
@@ -185,7 +202,7 @@ static bool take_note(const muster_records *records, size_t index, muster_findin
         return true;
     default:
         if (recovery != NULL)
-            recovery_take(recovery, note);
+            recovery_take(recovery, clocks, note);
         return true;
     }
 }
@@ -227,7 +244,20 @@ static void death_end(const muster_records *records, muster_death_finding *death
     }
 }
 
-static bool recovery_stands(const muster_records *records, muster_findings *findings, size_t index)
+static void death_last_event(const muster_clocks *clocks, muster_event_slice slice,
+                             muster_death_finding *death)
+{
+    death->has_last_event = slice.count > 0;
+    if (slice.count == 0)
+        return;
+    death->last_event = slice.events[slice.count - 1];
+    death->last_clock =
+        muster_clocks_at(clocks, death->slot, death->incarnation, death->last_event.time_ns);
+    death->last_event.time_ns -= death->last_clock.ahead_ns;
+}
+
+static bool recovery_stands(const muster_records *records, const muster_clocks *clocks,
+                            muster_findings *findings, size_t index)
 {
     muster_recovery_finding *recovery = &findings->recoveries[index];
     int64_t verdict_ns = recovery->steps[MUSTER_RECOVERY_STEP_VERDICT].time_ns;
@@ -237,9 +267,7 @@ static bool recovery_stands(const muster_records *records, muster_findings *find
         death->stand =
             muster_stand_find(slice, death->slot, death->incarnation, recovery->epoch_before);
         death_end(records, death);
-        death->has_last_event = slice.count > 0;
-        if (slice.count > 0)
-            death->last_event = slice.events[slice.count - 1];
+        death_last_event(clocks, slice, death);
     }
     recovery->stands = calloc(findings->ring_count + 1, sizeof *recovery->stands);
     if (recovery->stands == NULL)
@@ -262,6 +290,38 @@ static bool recovery_stands(const muster_records *records, muster_findings *find
     return true;
 }
 
+/* The wall clock that is known is that of the first launcher's host, and so is its ranks' clock. */
+static void find_clocks(const muster_records *records, const muster_clocks *clocks,
+                        muster_findings *findings)
+{
+    for (size_t i = 0; i < findings->ring_count; i++) {
+        muster_ring_finding *ring = &findings->rings[i];
+        ring->clock = muster_clocks_at(clocks, ring->slot, ring->incarnation, ring->last_ns);
+    }
+    findings->wall_offset_ns = records->wall_offset_ns;
+    if (records->wall_offset_ns != 0 && records->wall_process < records->process_count) {
+        const muster_process_end *process = &records->processes[records->wall_process];
+        for (size_t i = 0; i < findings->ring_count; i++)
+            if (findings->rings[i].slot == process->slot &&
+                findings->rings[i].incarnation == process->incarnation)
+                findings->wall_offset_ns += findings->rings[i].clock.ahead_ns;
+    }
+}
+
+static bool analyse(const muster_records *records, const muster_clocks *clocks,
+                    muster_findings *findings)
+{
+    bool enough = true;
+    for (size_t i = 0; enough && i < records->note_count; i++)
+        enough = take_note(records, clocks, i, findings);
+    enough = enough && muster_losses_find(records, findings);
+    for (size_t i = 0; enough && i < findings->recovery_count; i++)
+        enough = recovery_stands(records, clocks, findings, i);
+    if (enough)
+        find_clocks(records, clocks, findings);
+    return enough;
+}
+
 muster_status muster_analysis_run(muster_records *records, muster_findings *findings,
                                   muster_error *error)
 {
@@ -269,12 +329,11 @@ muster_status muster_analysis_run(muster_records *records, muster_findings *find
     findings->has_event_log = records->has_event_log;
     findings->has_traces = records->snapshot_count > 0;
     findings->damaged_lines = records->damaged_lines;
+    muster_clocks clocks = {0};
     bool enough = records->note_count > 0 || notes_from_trace(records);
-    for (size_t i = 0; enough && i < records->note_count; i++)
-        enough = take_note(records, i, findings);
-    enough = enough && muster_losses_find(records, findings);
-    for (size_t i = 0; enough && i < findings->recovery_count; i++)
-        enough = recovery_stands(records, findings, i);
+    enough =
+        enough && muster_clocks_gather(records, &clocks) && analyse(records, &clocks, findings);
+    muster_clocks_clean_up(&clocks);
     return enough ? muster_error_set_ok(error)
                   : muster_error_set_errno(error, ENOMEM, "the analysis of the traces");
 }

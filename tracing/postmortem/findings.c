@@ -14,6 +14,16 @@ const char *muster_recovery_step_text(muster_recovery_step step)
     return step < MUSTER_RECOVERY_STEP_COUNT ? texts[step] : "unknown step";
 }
 
+const char *muster_clock_state_text(muster_clock_state state)
+{
+    static const char *const texts[] = {
+#define MUSTER_CLOCK_STATE_TEXT(name, text) text,
+        MUSTER_CLOCK_STATE_LIST(MUSTER_CLOCK_STATE_TEXT)
+#undef MUSTER_CLOCK_STATE_TEXT
+    };
+    return texts[state];
+}
+
 void muster_findings_clean_up(muster_findings *findings)
 {
     for (size_t i = 0; i < findings->recovery_count; i++) {

@@ -27,9 +27,32 @@ typedef enum muster_recovery_step {
 
 const char *muster_recovery_step_text(muster_recovery_step step);
 
+/* X(name, text). */
+#define MUSTER_CLOCK_STATE_LIST(X) \
+    X(UNKNOWN, "unknown") /* nothing bounds it from both sides */ \
+    X(SAME, "same")       /* the coordinator's, as far as can be told: no difference fits */ \
+    X(SHIFTED, "shifted") /* another host's */ \
+    X(BROKEN, "broken")   /* what was seen fits no clock: it was set, or a file is damaged */
+
+typedef enum muster_clock_state {
+#define MUSTER_CLOCK_STATE_ENUM(name, text) MUSTER_CLOCK_##name,
+    MUSTER_CLOCK_STATE_LIST(MUSTER_CLOCK_STATE_ENUM)
+#undef MUSTER_CLOCK_STATE_ENUM
+} muster_clock_state;
+
+const char *muster_clock_state_text(muster_clock_state state);
+
+/* A rank's clock beside the coordinator's, to which all times of findings belong. */
+typedef struct muster_clock_finding {
+    muster_clock_state state;
+    int64_t ahead_ns;       /* of the coordinator's; with SHIFTED, else 0 */
+    int64_t uncertainty_ns; /* it lies within so much of ahead_ns; likewise */
+} muster_clock_finding;
+
 typedef struct muster_step_finding {
-    int64_t time_ns; /* 0: nobody said so */
-    int32_t count;   /* how many said so */
+    int64_t time_ns;        /* 0: nobody said so */
+    int64_t uncertainty_ns; /* of that time: it came from another host's clock */
+    int32_t count;          /* how many said so */
 } muster_step_finding;
 
 typedef enum muster_stand_state {
@@ -58,7 +81,8 @@ typedef struct muster_death_finding {
     int32_t signal;                    /* that ended the process, as its launcher saw it; 0: none */
     int32_t exit_code;                 /* -1: it did not exit, or nobody saw */
     bool has_last_event;
-    muster_event_record last_event; /* from its ring */
+    muster_event_record last_event;  /* from its ring, its time on the coordinator's clock */
+    muster_clock_finding last_clock; /* by which that was found */
     muster_stand_finding stand;
 } muster_death_finding;
 
@@ -84,6 +108,7 @@ typedef struct muster_ring_finding {
     int64_t last_ns;
     int64_t discarded_events;
     int64_t discarded_packets;
+    muster_clock_finding clock; /* at last_ns, which is the ring's own, as first_ns */
     int32_t damaged_count;
     char damage[160]; /* of the first damaged one */
 } muster_ring_finding;
@@ -98,6 +123,7 @@ typedef struct muster_findings {
     bool has_event_log;
     bool has_traces;
     int64_t damaged_lines;
+    int64_t wall_offset_ns; /* wall clock minus the coordinator's CLOCK_MONOTONIC; 0: not known */
     bool has_committed_step;
     int64_t committed_step; /* the last that a note tells of */
 } muster_findings;

@@ -165,8 +165,10 @@ static void note_reader_job(const char *directory, muster_records *records)
     note_reader_text(job, "on_loss", records->on_loss, sizeof records->on_loss);
     records->slot_count = (int32_t)note_reader_number(job, "slot_count");
     int64_t wall_ns = note_reader_number(job, "written_wall_ns");
-    if (wall_ns > 0)
+    if (wall_ns > 0 && records->wall_offset_ns == 0) {
         records->wall_offset_ns = wall_ns - note_reader_number(job, "written_ns");
+        records->wall_process = records->process_count;
+    }
     note_reader_processes(job, records);
     json_object_put(job);
 }

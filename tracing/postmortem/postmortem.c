@@ -21,15 +21,16 @@
 static void postmortem_usage(FILE *file)
 {
     fprintf(file,
-            "usage: muster postmortem [--json] DIR\n"
+            "usage: muster postmortem [--json] DIR...\n"
             "Says what the traces in DIR (of `muster run --trace DIR`) tell: who was lost, in\n"
             "which batch the others stood, how long each step of the recovery took, and what\n"
-            "was not recorded.\n"
+            "was not recorded. Of a job over several hosts, give the DIR of each launcher:\n"
+            "times of other hosts are laid on the coordinator's clock, with what is uncertain.\n"
             "Exit code: 0 findings were printed, 1 DIR is missing, empty or damaged, 2 usage.\n");
 }
 
-static muster_status postmortem_read(const char *directory, muster_records *records,
-                                     muster_error *error)
+static muster_status postmortem_read_one(const char *directory, muster_records *records,
+                                         muster_error *error)
 {
     struct stat about;
     if (stat(directory, &about) != 0)
@@ -39,8 +40,20 @@ static muster_status postmortem_read(const char *directory, muster_records *reco
     muster_status status = muster_note_reader_read(directory, records, error);
     if (status == MUSTER_OK)
         status = muster_trace_reader_read(directory, records, error);
-    if (status != MUSTER_OK)
-        return status;
+    return status;
+}
+
+static muster_status postmortem_read(char *const *directories, int count, muster_records *records,
+                                     muster_error *error)
+{
+    const char *directory = directories[0];
+    for (int i = 0; i < count; i++) {
+        muster_status status = postmortem_read_one(directories[i], records, error);
+        if (status != MUSTER_OK)
+            return status;
+    }
+    if (count > 1 && !muster_records_merge_notes(records))
+        return muster_error_set_errno(error, ENOMEM, "the notes of several launchers");
     if (records->note_count > 0 || records->event_count > 0)
         return MUSTER_OK;
     if (records->damaged_lines > 0)
@@ -62,7 +75,7 @@ static muster_status postmortem_read(const char *directory, muster_records *reco
                             directory);
 }
 
-static int postmortem_report(const char *directory, bool json)
+static int postmortem_report(char *const *directories, int count, bool json)
 {
     muster_records records;
     muster_findings findings;
@@ -70,15 +83,15 @@ static int postmortem_report(const char *directory, bool json)
     muster_error_init(&error);
     muster_records_init(&records);
     memset(&findings, 0, sizeof findings);
-    muster_status status = postmortem_read(directory, &records, &error);
+    muster_status status = postmortem_read(directories, count, &records, &error);
     if (status == MUSTER_OK) {
         muster_records_sort(&records);
         status = muster_analysis_run(&records, &findings, &error);
     }
     if (status == MUSTER_OK && json)
-        status = muster_print_json(stdout, directory, &records, &findings, &error);
+        status = muster_print_json(stdout, directories[0], &records, &findings, &error);
     else if (status == MUSTER_OK)
-        muster_print_text(stdout, directory, &records, &findings);
+        muster_print_text(stdout, directories[0], &records, &findings);
     if (status != MUSTER_OK)
         fprintf(stderr, "muster postmortem: %s\n", error.message);
     muster_findings_clean_up(&findings);
@@ -104,9 +117,9 @@ int muster_postmortem_main(int argc, char **argv)
         }
         json = true;
     }
-    if (argc - optind != 1) {
+    if (optind == argc) {
         postmortem_usage(stderr);
         return EXIT_USAGE;
     }
-    return postmortem_report(argv[optind], json);
+    return postmortem_report(argv + optind, argc - optind, json);
 }

@@ -74,6 +74,15 @@ static json_object *stand_json(json_writer *writer, const muster_stand_finding *
     return object;
 }
 
+static json_object *clock_json(json_writer *writer, const muster_clock_finding *clock)
+{
+    json_object *object = json_object_new_object();
+    put_text(writer, object, "state", muster_clock_state_text(clock->state));
+    put_number(writer, object, "ahead_ns", clock->ahead_ns);
+    put_number(writer, object, "uncertainty_ns", clock->uncertainty_ns);
+    return object;
+}
+
 static json_object *death_json(json_writer *writer, const muster_death_finding *death)
 {
     json_object *object = json_object_new_object();
@@ -90,6 +99,8 @@ static json_object *death_json(json_writer *writer, const muster_death_finding *
     put_number(writer, object, "verdict_ns", death->verdict_ns);
     if (death->has_last_event)
         put(writer, object, "last_event", event_json(writer, &death->last_event));
+    if (death->has_last_event)
+        put(writer, object, "last_event_clock", clock_json(writer, &death->last_clock));
     put(writer, object, "stood", stand_json(writer, &death->stand));
     return object;
 }
@@ -113,6 +124,10 @@ static json_object *recovery_json(json_writer *writer, const muster_recovery_fin
                  muster_recovery_step_text((muster_recovery_step)which));
         if (recovery->steps[which].count > 0)
             put_number(writer, steps, name, recovery->steps[which].time_ns);
+        snprintf(name, sizeof name, "%s_uncertainty_ns",
+                 muster_recovery_step_text((muster_recovery_step)which));
+        if (recovery->steps[which].uncertainty_ns > 0)
+            put_number(writer, steps, name, recovery->steps[which].uncertainty_ns);
     }
     put(writer, object, "lost", deaths);
     put(writer, object, "others", stands);
@@ -129,6 +144,7 @@ static json_object *ring_json(json_writer *writer, const muster_ring_finding *ri
     put_number(writer, object, "event_count", ring->event_count);
     put_number(writer, object, "first_ns", ring->first_ns);
     put_number(writer, object, "last_ns", ring->last_ns);
+    put(writer, object, "clock", clock_json(writer, &ring->clock));
     put_number(writer, object, "discarded_events", ring->discarded_events);
     put_number(writer, object, "discarded_packets", ring->discarded_packets);
     put_number(writer, object, "damaged_count", ring->damaged_count);

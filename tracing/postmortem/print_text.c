@@ -9,19 +9,18 @@
 
 #define NS_PER_MS 1e6
 
-static void print_wall_time(FILE *file, const muster_records *records, int64_t time_ns)
+static void print_wall_time(FILE *file, int64_t wall_offset_ns, int64_t time_ns)
 {
-    int64_t wall_ns = time_ns + records->wall_offset_ns;
+    int64_t wall_ns = time_ns + wall_offset_ns;
     time_t seconds = (time_t)(wall_ns / 1000000000);
     struct tm parts;
     char text[32];
-    if (records->wall_offset_ns != 0 && gmtime_r(&seconds, &parts) != NULL &&
+    if (wall_offset_ns != 0 && gmtime_r(&seconds, &parts) != NULL &&
         strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts) > 0)
         fprintf(file, ", verdict at %s.%03d UTC", text, (int)(wall_ns / 1000000 % 1000));
 }
 
-static void print_death(FILE *file, const muster_records *records,
-                        const muster_death_finding *death)
+static void print_death(FILE *file, int64_t wall_offset_ns, const muster_death_finding *death)
 {
     fprintf(file, "  lost: slot %d incarnation %u: %s", death->slot, death->incarnation,
             muster_evidence_text((muster_evidence)death->evidence));
@@ -29,7 +28,7 @@ static void print_death(FILE *file, const muster_records *records,
         fprintf(file, "; ended by signal %d (%s)", death->signal, strsignal(death->signal));
     else if (death->exit_code >= 0)
         fprintf(file, "; ended with exit code %d", death->exit_code);
-    print_wall_time(file, records, death->verdict_ns);
+    print_wall_time(file, wall_offset_ns, death->verdict_ns);
     fputc('\n', file);
     if (death->text[0] != '\0')
         fprintf(file, "    the coordinator said: %s\n", death->text);
@@ -79,8 +78,16 @@ static void print_last_event(FILE *file, const muster_death_finding *death)
     if (has_batch(event))
         fprintf(file, ", sequence %" PRId64 " of communicator 0x%" PRIx64, event->sequence,
                 (uint64_t)event->communicator);
-    fprintf(file, ", epoch %" PRId64 ", %.3f ms before the verdict\n", event->epoch,
-            (double)(death->verdict_ns - event->time_ns) / NS_PER_MS);
+    fprintf(file, ", epoch %" PRId64, event->epoch);
+    if (death->last_clock.state == MUSTER_CLOCK_BROKEN)
+        fprintf(file, ", at a time that cannot be compared");
+    else
+        fprintf(file, ", %.3f ms before the verdict",
+                (double)(death->verdict_ns - event->time_ns) / NS_PER_MS);
+    if (death->last_clock.state == MUSTER_CLOCK_SHIFTED)
+        fprintf(file, " (give or take %.3f ms)",
+                (double)death->last_clock.uncertainty_ns / NS_PER_MS);
+    fputc('\n', file);
     fprintf(file, "    it stood ");
     print_stand(file, &death->stand);
 }
@@ -104,12 +111,14 @@ static void print_steps(FILE *file, const muster_recovery_finding *recovery)
         if (step->count > 1)
             fprintf(file, "   (%s of %d)", which <= MUSTER_RECOVERY_STEP_VERDICT ? "first" : "last",
                     step->count);
+        if (step->uncertainty_ns > 0)
+            fprintf(file, "   give or take %.3f", (double)step->uncertainty_ns / NS_PER_MS);
         fputc('\n', file);
         latest_ns += took_ns;
     }
 }
 
-static void print_recovery(FILE *file, size_t number, const muster_records *records,
+static void print_recovery(FILE *file, size_t number, int64_t wall_offset_ns,
                            const muster_recovery_finding *recovery)
 {
     fprintf(file, "\nrecovery %zu: epoch %" PRIu64, number, recovery->epoch_before);
@@ -121,7 +130,7 @@ static void print_recovery(FILE *file, size_t number, const muster_records *reco
     else
         fprintf(file, " became epoch %" PRIu64 "\n", recovery->epoch_after);
     for (size_t i = 0; i < recovery->death_count; i++) {
-        print_death(file, records, &recovery->deaths[i]);
+        print_death(file, wall_offset_ns, &recovery->deaths[i]);
         print_last_event(file, &recovery->deaths[i]);
     }
     if (recovery->stand_count > 0)
@@ -132,6 +141,19 @@ static void print_recovery(FILE *file, size_t number, const muster_records *reco
         print_stand(file, &recovery->stands[i]);
     }
     print_steps(file, recovery);
+}
+
+/* Of another host; nothing is said where the clock is the coordinator's. */
+static void print_clock(FILE *file, const muster_clock_finding *clock)
+{
+    if (clock->state == MUSTER_CLOCK_SHIFTED)
+        fprintf(file, "; its clock is %.6f s %s the coordinator's, give or take %.3f ms",
+                (double)(clock->ahead_ns < 0 ? -clock->ahead_ns : clock->ahead_ns) / 1e9,
+                clock->ahead_ns < 0 ? "behind" : "ahead of",
+                (double)clock->uncertainty_ns / NS_PER_MS);
+    else if (clock->state == MUSTER_CLOCK_BROKEN)
+        fprintf(file, "; its clock cannot be compared with the coordinator's: one of them was "
+                      "changed, or a file is damaged");
 }
 
 static void print_ring(FILE *file, const muster_ring_finding *ring)
@@ -152,6 +174,8 @@ static void print_ring(FILE *file, const muster_ring_finding *ring)
             ring->snapshot_count == 1 ? "" : "s");
     if (ring->event_count > 0)
         fprintf(file, ", over %.3f ms", (double)(ring->last_ns - ring->first_ns) / NS_PER_MS);
+    if (ring->event_count > 0)
+        print_clock(file, &ring->clock);
     if (ring->discarded_events > 0)
         fprintf(file, "; %" PRId64 " events were discarded", ring->discarded_events);
     if (ring->discarded_packets > 0)
@@ -177,7 +201,7 @@ void muster_print_text(FILE *file, const char *directory, const muster_records *
     if (findings->has_committed_step)
         fprintf(file, "last committed step: %" PRId64 "\n", findings->committed_step);
     for (size_t i = 0; i < findings->recovery_count; i++)
-        print_recovery(file, i + 1, records, &findings->recoveries[i]);
+        print_recovery(file, i + 1, findings->wall_offset_ns, &findings->recoveries[i]);
 
     fputc('\n', file);
     if (!findings->has_event_log)

@@ -87,6 +87,58 @@ muster_process_end *muster_records_add_process(muster_records *records)
     return added;
 }
 
+/* A note and where it stood, since qsort keeps no order of equals. */
+typedef struct placed_note {
+    muster_note note;
+    size_t at;
+} placed_note;
+
+static int compare_placed(const void *left, const void *right)
+{
+    const placed_note *one = left;
+    const placed_note *other = right;
+    if (one->note.time_ns != other->note.time_ns)
+        return one->note.time_ns < other->note.time_ns ? -1 : 1;
+    return one->at < other->at ? -1 : one->at > other->at;
+}
+
+static bool same_note(const muster_note *one, const muster_note *other)
+{
+    return one->kind == other->kind && one->epoch == other->epoch && one->slot == other->slot &&
+           one->incarnation == other->incarnation && one->evidence == other->evidence &&
+           one->value == other->value && strcmp(one->text, other->text) == 0;
+}
+
+/* Among the kept ones of the same moment. */
+static bool records_knows_note(const muster_records *records, size_t kept, const muster_note *note)
+{
+    while (kept > 0 && records->notes[kept - 1].time_ns == note->time_ns) {
+        if (same_note(&records->notes[--kept], note))
+            return true;
+    }
+    return false;
+}
+
+bool muster_records_merge_notes(muster_records *records)
+{
+    if (records->note_count == 0)
+        return true;
+    placed_note *placed = calloc(records->note_count, sizeof *placed);
+    if (placed == NULL)
+        return false;
+    for (size_t i = 0; i < records->note_count; i++)
+        placed[i] = (placed_note){.note = records->notes[i], .at = i};
+    qsort(placed, records->note_count, sizeof *placed, compare_placed);
+    size_t kept = 0;
+    for (size_t i = 0; i < records->note_count; i++) {
+        if (!records_knows_note(records, kept, &placed[i].note))
+            records->notes[kept++] = placed[i].note;
+    }
+    records->note_count = kept;
+    free(placed);
+    return true;
+}
+
 static int compare_number(int64_t one, int64_t other)
 {
     return one < other ? -1 : one > other;

@@ -62,6 +62,11 @@ typedef struct muster_event_record {
     int64_t about_incarnation;
     int64_t evidence;
     int64_t value;
+    int64_t
+        sent_ns; /* of a clock ping: on the coordinator's clock, as back_ns; the others on the rank's */
+    int64_t received_ns;
+    int64_t answered_ns;
+    int64_t back_ns;
 } muster_event_record;
 
 /* A snapshot that was found on disk. */
@@ -103,8 +108,10 @@ typedef struct muster_records {
     int64_t damaged_lines; /* of it */
     char job_name[64];     /* from job.json; empty: not known */
     char on_loss[16];
-    int32_t slot_count;     /* 0: not known */
-    int64_t wall_offset_ns; /* wall clock minus CLOCK_MONOTONIC; 0: not known */
+    int32_t slot_count; /* 0: not known */
+    int64_t
+        wall_offset_ns;  /* wall clock minus CLOCK_MONOTONIC of the first launcher; 0: not known */
+    size_t wall_process; /* index of the first process that it started */
 } muster_records;
 
 void muster_records_init(muster_records *records);
@@ -115,6 +122,10 @@ muster_event_record *muster_records_add_event(muster_records *records);
 muster_note *muster_records_add_note(muster_records *records);
 muster_snapshot_record *muster_records_add_snapshot(muster_records *records);
 muster_process_end *muster_records_add_process(muster_records *records);
+
+/* The notes by time; what several launchers have heard stands there once. For notes of more than one
+ * file, the first file's in its order where times are equal. False when memory ran out. */
+bool muster_records_merge_notes(muster_records *records);
 
 /* Sorts the events by slot, incarnation and time, and drops those that two snapshots of one ring have
  * in common. */

@@ -36,6 +36,10 @@ static const trace_field trace_fields[] = {
     TRACE_FIELD("about_incarnation", about_incarnation),
     TRACE_FIELD("evidence", evidence),
     TRACE_FIELD("value", value),
+    TRACE_FIELD("sent_ns", sent_ns),
+    TRACE_FIELD("received_ns", received_ns),
+    TRACE_FIELD("answered_ns", answered_ns),
+    TRACE_FIELD("back_ns", back_ns),
 };
 
 static bool field_integer(const bt_field *field, int64_t *value)

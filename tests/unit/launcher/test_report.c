@@ -41,21 +41,21 @@ static void play_replacement(muster_report *report)
     say(report, MUSTER_NOTE_JOINED, 1061, 1, 2, 1, 77);
     say(report, MUSTER_NOTE_AGREED, 1062, 2, -1, 0, 3);
     say(report, MUSTER_NOTE_ESTABLISHED, 1080, 2, -1, 0, 3);
-    assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1081, 2, 0, 0, 1082 * MS),
+    assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1083, 2, 0, 0, 1082 * MS),
                      MUSTER_REPORT_NOTHING);
-    assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1081, 2, 0, 0, 1099 * MS),
+    assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1083, 2, 0, 0, 1099 * MS),
                      MUSTER_REPORT_NOTHING); /* said twice: counts once */
-    assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1081, 1, 1, 0, 1099 * MS),
+    assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1083, 1, 1, 0, 1099 * MS),
                      MUSTER_REPORT_NOTHING); /* of the old epoch */
     assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1085, 2, 2, 1, 1084 * MS),
                      MUSTER_REPORT_NOTHING);
     assert_int_equal(say(report, MUSTER_NOTE_RESUMED, 1085, 2, 1, 0, 1083 * MS),
                      MUSTER_REPORT_RESUMED);
-    assert_int_equal(say(report, MUSTER_NOTE_FIRST_BATCH, 1090, 2, 0, 0, 1090 * MS),
+    assert_int_equal(say(report, MUSTER_NOTE_FIRST_BATCH, 1095, 2, 0, 0, 1090 * MS),
                      MUSTER_REPORT_NOTHING);
-    assert_int_equal(say(report, MUSTER_NOTE_FIRST_BATCH, 1090, 2, 1, 0, 1094 * MS),
+    assert_int_equal(say(report, MUSTER_NOTE_FIRST_BATCH, 1095, 2, 1, 0, 1094 * MS),
                      MUSTER_REPORT_NOTHING);
-    assert_int_equal(say(report, MUSTER_NOTE_FIRST_BATCH, 1090, 2, 2, 1, 1092 * MS),
+    assert_int_equal(say(report, MUSTER_NOTE_FIRST_BATCH, 1095, 2, 2, 1, 1092 * MS),
                      MUSTER_REPORT_FIRST_BATCH);
 }
 
@@ -82,6 +82,28 @@ static void a_replacement_is_timed(void **state)
     assert_int_equal(recovery->new_epoch, 2);
     assert_int_equal(recovery->losses[0].signal_number, SIGKILL);
     assert_true(recovery->losses[0].by_drill);
+    muster_report_clean_up(&report);
+}
+
+/* Slot 0 is on the launcher's host, slot 1 on one that was booted two months earlier. */
+static void another_hosts_clock_is_not_taken_for_ours(void **state)
+{
+    (void)state;
+    const int64_t ahead_ns = INT64_C(5000000) * 1000 * MS;
+    muster_report report;
+    muster_report_init(&report);
+    say(&report, MUSTER_NOTE_VERDICT, 1000, 1, 2, 0, 9);
+    say(&report, MUSTER_NOTE_RELEASED, 1008, 1, 0, 0, 1004 * MS);
+    say(&report, MUSTER_NOTE_RELEASED, 1009, 1, 1, 0, ahead_ns + 1005 * MS);
+    say(&report, MUSTER_NOTE_AGREED, 1050, 2, -1, 0, 2);
+    say(&report, MUSTER_NOTE_ESTABLISHED, 1060, 2, -1, 0, 2);
+    say(&report, MUSTER_NOTE_RESUMED, 1063, 2, 0, 0, 1062 * MS);
+    say(&report, MUSTER_NOTE_RESUMED, 1069, 2, 1, 0, ahead_ns + 1061 * MS);
+    say(&report, MUSTER_NOTE_FIRST_BATCH, 1079, 2, 1, 0, 5); /* and one booted after ours */
+    const muster_recovery_timing timing = muster_recovery_timing_of(muster_report_last(&report));
+    near(timing.release_ms, 9);
+    near(timing.rebuild_ms, 60);
+    assert_int_equal(muster_report_last(&report)->first_batch_ns, 1079 * MS);
     muster_report_clean_up(&report);
 }
 
@@ -204,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replacement_is_timed),
+        cmocka_unit_test(another_hosts_clock_is_not_taken_for_ours),
         cmocka_unit_test(without_a_drill_the_exit_counts),
         cmocka_unit_test(an_exit_after_the_verdict_is_no_origin),
         cmocka_unit_test(another_death_in_the_rebuild_is_the_same_recovery),
