@@ -93,6 +93,9 @@ static void cut_off(muster_core *core, uint64_t host, uint64_t from)
             muster_core_verdict_give(core, &core->slots[i], MUSTER_EVIDENCE_CONNECTION_LOST, -1);
         }
     }
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        core->slots[i].cut_off = false;
+    }
 }
 
 /* True when something was decided: the cuts are gone. */

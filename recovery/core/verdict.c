@@ -37,7 +37,16 @@ void muster_core_verdict_count(muster_core *core, muster_core_slot *slot)
 {
     slot->deaths_without_commit++;
     int32_t limit = core->policy.crash_loop_deaths > 0 ? core->policy.crash_loop_deaths : 3;
-    if (core->policy.on_loss == MUSTER_ON_LOSS_REPLACE && slot->deaths_without_commit >= limit) {
+    if (core->policy.on_loss == MUSTER_ON_LOSS_REPLACE && slot->deaths_without_commit >= limit &&
+        slot->cut_off) {
+        /* It is not the program's fault, and another process on that host would fare no better. Where fewer
+         * ranks are enough, they go on; else the minimum ends the job, and says this. */
+        muster_core_replacement_retire(core, slot,
+                                       "slot %d was cut off from the other hosts %d times without "
+                                       "a committed step between",
+                                       slot->slot, slot->deaths_without_commit);
+    } else if (core->policy.on_loss == MUSTER_ON_LOSS_REPLACE &&
+               slot->deaths_without_commit >= limit) {
         char since[64] = "before the first committed step";
         if (core->crash_has_step) {
             snprintf(since, sizeof since, "after committed step %llu",

@@ -103,7 +103,7 @@ static muster_status connect_group(muster_comm *comm, int32_t color, split_place
     return status;
 }
 
-/* All or nobody: a rank that could not connect makes everyone return its code. */
+/* All or nobody: a rank that could not connect makes everyone return its code, of several the lowest's. */
 static muster_status confirm(muster_comm *comm, muster_status connected,
                              const muster_error *connect_error, muster_error *error)
 {
@@ -141,7 +141,12 @@ muster_status muster_comm_split(muster_comm *comm, int32_t color, int32_t key, m
     if (color >= 0)
         connected = connect_group(comm, color, places, sequence, &made, &connect_error);
     free(places);
-    status = confirm(comm, connected, &connect_error, error);
+    /* First those that failed by themselves: a rank that waited for one of them in vain has passed its deadline,
+     * and might be the lower one, whose word counts; the cause would never be said. */
+    status = confirm(comm, connected == MUSTER_ERR_TIMEOUT ? MUSTER_OK : connected, &connect_error,
+                     error);
+    if (status == MUSTER_OK)
+        status = confirm(comm, connected, &connect_error, error);
     if (status != MUSTER_OK) {
         muster_comm_delete(made);
         return status;

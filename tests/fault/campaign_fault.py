@@ -12,10 +12,13 @@ KINDS = {}
 class Kind:
     """A fault; rank_options and digest_options are for rank programs that hurt themselves."""
 
-    def __init__(self, do, weight, places, aims, losses, ranks_min, adjust, slow, options, why_not):
+    def __init__(self, do, weight, places, aims, losses, ranks_min, adjust, slow, options, why_not,
+                 environment, cuts):
         self.do = do
         self.why_not = why_not or (lambda plan: None)  # the reason why it cannot be done here
         self.rank_options = options or (lambda plan: [])
+        # Of its processes: a function of the plan and the job.
+        self.environment = environment or (lambda plan, job: {})
         self.text = do.__doc__
         self.weight = weight
         self.places = places
@@ -23,6 +26,7 @@ class Kind:
         self._losses = losses
         self.ranks_min = ranks_min
         self.adjust = adjust or (lambda plan: None)
+        self.cuts = cuts  # a way between hosts, perhaps for good
         self.slow = slow  # a fault that can make any rank look dead for a while
 
     def digest_options(self, plan):
@@ -35,10 +39,10 @@ class Kind:
 
 
 def kind(weight, places=EVERYWHERE, aims=1, losses=1, ranks_min=2, adjust=None, slow=False,
-         options=None, why_not=None):
+         options=None, why_not=None, environment=None, cuts=False):
     def named(do):
         KINDS[do.__name__] = Kind(do, weight, places, aims, losses, ranks_min, adjust, slow, options,
-                                  why_not)
+                                  why_not, environment, cuts)
         return do
     return named
 

@@ -12,7 +12,7 @@ from campaign_plan import APART, HOSTS, OWN
 
 DEADLINES_MS = {
     "heartbeat": 100, "suspect": 400, "silence": 1500, "reconnect": 1000, "batch": 3000,
-    "verdict-grace": 500, "gone": 5000, "start": 10000, "join": 30000, "rebuild": 30000, "leave": 2000,
+    "verdict-grace": 500, "gone": 5000, "start": 10000, "join": 30000, "rebuild": 20000, "leave": 2000,
 }
 PORT = 7400
 
@@ -54,6 +54,9 @@ class Job:
     def environment(self, letter):
         environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, **self.host(letter).environment())
         environment[processes.MARK] = self.mark
+        # A clock is a host's own: that of one of several.
+        if not self.network or letter == self.plan.letter or self.plan.coin:
+            environment.update(self.plan.fault.environment(self.plan, self))
         return environment
 
     def deadlines(self):

@@ -3,7 +3,7 @@
 import re
 import signal
 
-EXIT_OK, EXIT_RANK_FAILED, EXIT_GAVE_UP = 0, 1, 3
+EXIT_OK, EXIT_RANK_FAILED, EXIT_GAVE_UP, EXIT_NO_COORDINATOR = 0, 1, 3, 4
 # Verdicts that a slow machine can bring about; any other on a rank that nobody hurt is a crash.
 OF_SLOWNESS = {"its process was silent", "its connection was lost", "its launcher was lost",
                "it stayed out of a batch in which others waited", "it did not come to the rebuild",
@@ -35,6 +35,8 @@ class Judge:
             elif "UNEXPECTED" in line or "Sanitizer" in line or "runtime error:" in line or \
                     "assertion" in line.lower():
                 self.find("unexpected", line)
+            elif " ends alone, " in line and not self._cut_from_coordinator():
+                self.find("unexpected", f"the coordinator was there: {line}")
             elif " from=lost " in line and not self._may_lose_state():
                 self.find("unexpected", f"one loss lost the state: {line}")
 
@@ -48,7 +50,7 @@ class Judge:
             # At the end a launcher whose slots are done ends its spares, and a replacement is not needed any more.
             if note["evidence"] not in OF_SLOWNESS and ended and not self.hand.was_late():
                 self.find("unexpected", f"a verdict on a rank that nobody hurt: {sentence}")
-            if not self.plan.fault.slow:
+            if not self.plan.fault.slow and not self.plan.fault.cuts:
                 self.false_verdicts.append(sentence)
 
     def _losses(self):
@@ -64,6 +66,10 @@ class Judge:
         legal = {EXIT_OK}
         if letter in self.hand.killed_launchers and plan.on_loss == "shrink":
             return {-signal.SIGKILL}  # the others go on without it
+        if plan.fault.cuts and plan.lasting and plan.on_loss == "replace":
+            legal.add(EXIT_GAVE_UP)  # a new process on the lost host is cut off, too
+        if self._cut_from_coordinator() and letter == plan.letter:
+            legal |= {EXIT_RANK_FAILED, EXIT_GAVE_UP, EXIT_NO_COORDINATOR}
         if plan.kind == "start":
             legal.add(EXIT_RANK_FAILED)  # it died before it had joined
         if self._losses() > 0 and self.hand.was_late():
@@ -71,6 +77,9 @@ class Judge:
         if self._losses() >= plan.ranks and plan.on_loss == "shrink":
             legal.add(EXIT_GAVE_UP)  # nobody is left
         return legal
+
+    def _cut_from_coordinator(self):
+        return self.plan.kind == "cut_from_coordinator" and self.plan.lasting
 
     def _may_lose_state(self):
         """A slot together with its mirror: two were hit, or the mirror had left."""

@@ -27,34 +27,29 @@ def hit_all(hand, plan, letters="ab"):
             hand.hits(slot)
 
 
-def heals(plan):
-    """Where the lost side is replaced on its own host, the way must be open again some time."""
-    return not plan.lasting or plan.on_loss == "replace"
-
-
 def cut_for_a_while(hand, plan, cut):
     hit_all(hand, plan)
     cut()
     hand.look_late()
-    if heals(plan):
+    if not plan.lasting:
         time.sleep(plan.for_ms / 1000)
         hand.job.network.heal()
 
 
-@kind(4, places=HOSTS, aims=0, losses=one_side, adjust=long_enough)
+@kind(4, places=HOSTS, aims=0, losses=one_side, adjust=long_enough, cuts=True)
 def cut(hand, plan):
     """the two hosts cannot reach each other for 0.1 to 3 s, or for good"""
     cut_for_a_while(hand, plan, lambda: hand.job.network.cut("a", "b"))
 
 
-@kind(3, places=HOSTS, aims=0, losses=one_side, adjust=long_enough)
+@kind(3, places=HOSTS, aims=0, losses=one_side, adjust=long_enough, cuts=True)
 def cut_one_way(hand, plan):
     """nothing goes from one host to the other for 0.1 to 3 s, or for good"""
     other = "b" if plan.letter == "a" else "a"
     cut_for_a_while(hand, plan, lambda: hand.job.network.cut(plan.letter, other, one_way=True))
 
 
-@kind(3, places=HOSTS, aims=0, losses=all_ranks, adjust=long_enough)
+@kind(3, places=HOSTS, aims=0, losses=all_ranks, adjust=long_enough, cuts=True)
 def cut_from_coordinator(hand, plan):
     """one host and the coordinator cannot reach each other for 0.1 to 3 s, or for good"""
     cut_for_a_while(hand, plan, lambda: hand.job.network.cut(plan.letter, "c"))

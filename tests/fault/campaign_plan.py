@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run, drawn from the seed and its number alone: which fault, on which job, where and when."""
 import campaign_network_fault  # adds its kinds
+import campaign_want_fault  # adds its kinds
 from campaign_fault import KINDS
 
 # Where a job's processes are: all on this host with a coordinator of the launcher's, or with one of its own; ranks on two
@@ -9,7 +10,8 @@ OWN, APART, HOSTS = "own", "apart", "hosts"
 
 
 class Plan:
-    def __init__(self, draw, kind=None, ranks=None):
+    def __init__(self, draw, build, kind=None, ranks=None):
+        self.build = build
         names = list(KINDS)
         drawn = draw.choices(names, [KINDS[name].weight for name in names])[0]
         self.kind = kind or drawn

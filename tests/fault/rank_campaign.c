@@ -16,7 +16,7 @@
 
 #include "rank_work.h"
 
-enum { REBUILDS_WITHOUT_ANSWER_MAX = 5 };
+enum { REBUILDS_WITHOUT_ANSWER_MAX = 2 };
 
 volatile sig_atomic_t work_hang;
 
@@ -124,10 +124,18 @@ static int ended_with(const struct work *work, muster_status status)
     const bool detailed = work->error.status == status && work->error.message[0] != '\0';
     const bool fenced = status == MUSTER_ERR_FENCED;
     const bool gave_up = status == MUSTER_ERR_GAVE_UP;
+    const bool alone = status == MUSTER_ERR_NO_COORDINATOR ||
+                       (status == MUSTER_ERR_TIMEOUT && strcmp(work->where, "a rebuild") == 0);
     printf("campaign: %s %s in %s at step %" PRIu64 ": %s\n",
-           fenced || gave_up ? "ends" : "UNEXPECTED", muster_status_name(status), work->where,
-           work->own.step, detailed ? work->error.message : muster_status_text(status));
-    return fenced ? RANK_EXIT_FENCED : gave_up ? RANK_EXIT_GAVE_UP : RANK_EXIT_UNEXPECTED;
+           fenced || gave_up ? "ends"
+           : alone           ? "ends alone,"
+                             : "UNEXPECTED",
+           muster_status_name(status), work->where, work->own.step,
+           detailed ? work->error.message : muster_status_text(status));
+    return fenced    ? RANK_EXIT_FENCED
+           : gave_up ? RANK_EXIT_GAVE_UP
+           : alone   ? RANK_EXIT_ALONE
+                     : RANK_EXIT_UNEXPECTED;
 }
 
 /* A rank that cannot go on ends without a word, and the others take its loss. All of them hear of it, with the
@@ -156,6 +164,13 @@ static int run(struct work *work)
         const bool starved = starves(work, status, &own);
         if (starved && own)
             _Exit(RANK_EXIT_STARVED);
+        /* What all agreed upon costs the world nothing: it stands until the loss is known. */
+        if (starved) {
+            work_drop(work);
+            do {
+                status = muster_barrier(work->world, &work->error);
+            } while (status == MUSTER_OK);
+        }
         if (!starved && muster_status_advice(status) != MUSTER_ADVICE_RECOVER &&
             status != MUSTER_ERR_TIMEOUT)
             return ended_with(work, status);

@@ -19,6 +19,7 @@ enum rank_exit {
     RANK_EXIT_FENCED = 22,
     RANK_EXIT_GAVE_UP = 23,
     RANK_EXIT_NOT_JOINED = 24,
+    RANK_EXIT_ALONE = 26,  /* no coordinator answered in the time of a rebuild */
     RANK_EXIT_STARVED = 25 /* it ran out of memory or descriptors, as was to be expected */
 };
 

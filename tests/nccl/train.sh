@@ -29,7 +29,7 @@ fail() {
 job() {
   local losses=$1 came=0
   shift
-  timeout 200 "$muster" run -n $ranks --heartbeat-ms 50 --suspect-ms 500 --silence-ms 2500 \
+  timeout 200 "$muster" run -n $ranks --heartbeat-ms 50 --suspect-ms 1000 --silence-ms 4000 \
     --reconnect-ms 500 --batch-ms 60000 "$@" -- "$moe_train" --steps $steps \
     --losses "$work/$losses" "${train_options[@]}" >"$work/log" 2>&1 || came=$?
   [ "$came" = 0 ] || fail "$losses: muster run $*: code $came"

@@ -31,7 +31,10 @@ static muster_status read_addresses(muster_transport *transport,
 {
     muster_host_address here;
 
-    muster_host_handover_here(&here);
+    /* As this process has said it to the others: the kernel is asked through a file, and a process that has no
+     * descriptor left would take everybody for another host's. */
+    if (!muster_host_handover_parse(&options->members[options->own_rank].blob, &here))
+        muster_host_handover_here(&here);
     for (int32_t rank = 0; rank < options->member_count; rank++) {
         const muster_transport_member *member = &options->members[rank];
         muster_host_address *address = &transport->peers[rank].address;
