@@ -71,6 +71,15 @@ bool muster_core_detector_launcher_silent(muster_core *core, const muster_core_l
     return detector_silent(core, launcher->heard_ns);
 }
 
+/* A connection that goes or comes back moves a deadline, and no more, but where it counts who is reachable.
+ * A switch takes thousands of them at once, and a look at everything for each would be their square. */
+static void detector_reach(muster_core *core)
+{
+    if (core->adoption.epoch != 0 || core->cut_count > 0) {
+        core->changed = true;
+    }
+}
+
 bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
                                muster_connection connection)
 {
@@ -82,11 +91,12 @@ bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
     if (process->exited_doubtful) {
         process->exited = false;
         process->exited_doubtful = false;
+        core->changed = true;
     }
     if (was_away) {
         process->hint = 0;
         process->connection_lost = false;
-        core->changed = true;
+        detector_reach(core);
     }
     return was_away;
 }
@@ -112,7 +122,8 @@ void muster_core_detector_lose(muster_core *core, muster_connection connection)
             launcher->connection_lost_ns = core->now_ns;
         }
     }
-    core->changed = true;
+    detector_reach(core);
+    muster_core_deadline(core, core->now_ns + core->policy.deadlines.reconnect_ns);
 }
 
 void muster_core_detector_pause(muster_core *core)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A job of a thousand ranks: that many come counts, and what follows is looked for when the last has come;
- * and each rank that waits hears for whom now and then, not with each heartbeat. */
+ * that all connections go at once is no verdict before its time; and each rank that waits hears for whom now and then, not with each heartbeat. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,6 +138,51 @@ static void one_that_joined_is_watched(void **state)
     end(&it);
 }
 
+static size_t noted(const fixture *it, muster_note_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < it->actions.count; i++)
+        count += it->actions.items[i].kind == MUSTER_CORE_NOTE &&
+                 it->actions.items[i].message.u.note.kind == kind;
+    return count;
+}
+
+/* A switch takes all connections with it; every other rank comes back in time. */
+static void thousands_of_connections_go_at_once(void **state)
+{
+    fixture it;
+    (void)state;
+    begin(&it);
+    for (int32_t slot = 0; slot < RANKS; slot++)
+        join(&it, slot);
+    const uint64_t epoch = muster_core_epoch(it.core);
+    for (int32_t slot = 0; slot < RANKS; slot++)
+        say_of_epoch(&it, slot, MUSTER_MESSAGE_CONNECTED, epoch);
+    const int64_t reconnect_ns = muster_core_policy(it.core)->deadlines.reconnect_ns;
+    const int64_t lost_ns = it.now_ns;
+    for (int32_t slot = 0; slot < RANKS; slot++) {
+        const muster_core_event lost = {.kind = MUSTER_CORE_CONNECTION_LOST,
+                                        .connection = (uint64_t)slot + 1};
+        muster_core_actions_clear(&it.actions);
+        it.next_ns = muster_core_step(it.core, it.now_ns, &lost, &it.actions);
+        assert_true(it.next_ns <= lost_ns + reconnect_ns);
+        assert_int_equal(noted(&it, MUSTER_NOTE_SUSPECTED), 1);
+    }
+    for (int32_t slot = 0; slot < RANKS; slot += 2)
+        say_of_epoch(&it, slot, MUSTER_MESSAGE_HEARTBEAT, epoch);
+    size_t verdicts = 0;
+    while (it.now_ns < lost_ns + reconnect_ns) {
+        const muster_core_event tick = {.kind = MUSTER_CORE_TICK};
+        assert_int_equal(verdicts, 0);
+        it.now_ns = it.next_ns;
+        muster_core_actions_clear(&it.actions);
+        it.next_ns = muster_core_step(it.core, it.now_ns, &tick, &it.actions);
+        verdicts += noted(&it, MUSTER_NOTE_VERDICT);
+    }
+    assert_int_equal(verdicts, RANKS / 2);
+    end(&it);
+}
+
 static void who_waits_hears_for_whom_now_and_then(void **state)
 {
     fixture it;
@@ -162,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_last_one_to_come_moves_the_job),
         cmocka_unit_test(one_that_joined_is_watched),
+        cmocka_unit_test(thousands_of_connections_go_at_once),
         cmocka_unit_test(who_waits_hears_for_whom_now_and_then),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
