@@ -272,7 +272,7 @@ static muster_status move(plugin_rank *self, bool gather, unsigned char *mine, u
     return run_batch(self, operations, count);
 }
 
-static void *device_memory(const plugin_rank *self, size_t bytes)
+void *plugin_rank_memory(const plugin_rank *self, size_t bytes)
 {
     void *memory = NULL;
     PLUGIN_CHECK(self, cudaMalloc(&memory, bytes) == CUDA_SUCCESS);
@@ -284,6 +284,30 @@ static void copy(const plugin_rank *self, void *to, const void *from, size_t byt
 {
     if (bytes > 0)
         PLUGIN_CHECK(self, cudaMemcpy(to, from, bytes, kind) == CUDA_SUCCESS);
+}
+
+void plugin_rank_free(const plugin_rank *self, void *memory)
+{
+    PLUGIN_CHECK(self, cudaFree(memory) == CUDA_SUCCESS);
+}
+
+void plugin_rank_fill(const plugin_rank *self, void *memory, size_t bytes, uint64_t seed)
+{
+    unsigned char *host = malloc(bytes + 1);
+    PLUGIN_CHECK(self, host != NULL);
+    raw_rank_fill(host, bytes, seed);
+    copy(self, memory, host, bytes, CUDA_COPY_HOST_TO_DEVICE);
+    free(host);
+}
+
+bool plugin_rank_holds(const plugin_rank *self, const void *memory, size_t bytes, uint64_t seed)
+{
+    unsigned char *host = malloc(bytes + 1);
+    PLUGIN_CHECK(self, host != NULL);
+    copy(self, host, memory, bytes, CUDA_COPY_DEVICE_TO_HOST);
+    const bool holds = raw_rank_first_wrong(host, bytes, seed) == bytes;
+    free(host);
+    return holds;
 }
 
 /* What a rank holds for one exchange; all that is read or written here goes through host. */
@@ -330,14 +354,14 @@ muster_status plugin_rank_exchange(plugin_rank *self, size_t bytes)
 {
     exchange of = {.own_bytes = bytes + (size_t)self->rank,
                    .all_bytes = offset_of(bytes, self->size)};
-    of.mine = device_memory(self, of.own_bytes + 1);
-    of.all = device_memory(self, of.all_bytes + 1);
+    of.mine = plugin_rank_memory(self, of.own_bytes + 1);
+    of.all = plugin_rank_memory(self, of.all_bytes + 1);
     of.host = malloc(of.all_bytes + 1);
     PLUGIN_CHECK(self, of.host != NULL);
     const muster_status status = there_and_back(self, &of, bytes);
     free(of.host);
-    PLUGIN_CHECK(self, cudaFree(of.mine) == CUDA_SUCCESS);
-    PLUGIN_CHECK(self, cudaFree(of.all) == CUDA_SUCCESS);
+    plugin_rank_free(self, of.mine);
+    plugin_rank_free(self, of.all);
     return status;
 }
 
@@ -351,13 +375,13 @@ int plugin_rank_devices(void)
     return text != NULL ? atoi(text) : 16;
 }
 
-/* Those of a later epoch take turns, but not with the first two, who live through all of them. */
+/* Those of a later epoch take turns, but not with the first ones, who live through all of them. */
 static int32_t own_device(const plugin_rank *self)
 {
-    const int devices = plugin_rank_devices();
-    if (self->process < 2 || devices <= 2)
+    const int devices = plugin_rank_devices(), kept = devices > 3 ? 2 : 1;
+    if (self->process < kept || devices == 1)
         return self->process % devices;
-    return 2 + (self->process - 2) % (devices - 2);
+    return kept + (self->process - kept) % (devices - kept);
 }
 
 void plugin_rank_open(plugin_rank *self)

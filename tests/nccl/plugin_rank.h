@@ -74,6 +74,11 @@ void plugin_rank_close(plugin_rank *self);
 /* A gather of so many bytes from each rank and one more for each rank number, to rank 0, and a scatter of them
  * back, each byte checked. MUSTER_ERR_RANK_LOST when a member was lost meanwhile. */
 muster_status plugin_rank_exchange(plugin_rank *self, size_t bytes);
+/* Memory of the rank's device, and bytes in it that tell who wrote them. */
+void *plugin_rank_memory(const plugin_rank *self, size_t bytes);
+void plugin_rank_free(const plugin_rank *self, void *memory);
+void plugin_rank_fill(const plugin_rank *self, void *memory, size_t bytes, uint64_t seed);
+bool plugin_rank_holds(const plugin_rank *self, const void *memory, size_t bytes, uint64_t seed);
 /* Waits for a batch. */
 muster_status plugin_rank_finish(plugin_rank *self, muster_device_batch *batch);
 

@@ -35,11 +35,17 @@ enum {
     /* Stacks of threads and arenas, which the C library keeps for the next ones. */
     ANONYMOUS_MAX = 64
 };
+/* A GPU's driver keeps and reuses what it has mapped, likewise. */
+#define DRIVER_FILES ": /dev/nvidia"
+
 _Static_assert((int)EPOCH_AT_FIRST < (int)PLUGIN_EPOCHS_MAX, "an epoch for each");
 _Static_assert((int)MARK_COUNTED < (int)PLUGIN_MARKS_MAX, "a mark for each");
 
 static int rounds = 20;
 static uint64_t seed = 1;
+/* As many as there are devices for, up to two of each: survivors are the first processes. */
+static int survivors = SURVIVORS;
+static int victims_most = VICTIMS_MAX;
 
 /* ---- what happens in a round ---- */
 
@@ -69,24 +75,25 @@ static plugin_loss_phase phase_of(int round)
     for (int i = 0; i < PLUGIN_LOSS_PHASES; i++)
         phases[i] = i;
     shuffle(phases, PLUGIN_LOSS_PHASES, &state);
-    return (plugin_loss_phase)phases[round % PLUGIN_LOSS_PHASES];
+    const plugin_loss_phase phase = (plugin_loss_phase)phases[round % PLUGIN_LOSS_PHASES];
+    return plugin_loss_has_two_steps(phase) && victims_most < 2 ? PLUGIN_LOSS_AFTER_A_BATCH : phase;
 }
 
-/* The survivors are processes 0 and 1 with any ranks, the root's too; each round has victims of its own. */
+/* The survivors come first among the processes, and have any ranks, the root's too; each round has victims of its own. */
 static plugin_loss make_round(int round)
 {
     static const int delays_ms[] = {0, 1, 3, 10, 40, 120, 300, 700};
     uint64_t state = seed * 7919 + (uint64_t)round;
     plugin_loss loss = {.phase = phase_of(round),
                         .members = {0, 1},
-                        .size = SURVIVORS,
+                        .size = survivors,
                         .epoch = round * PLUGIN_LOSS_EPOCHS,
                         .mark = round * PLUGIN_LOSS_MARKS};
     const bool two = draw(&state) % 3 == 0 || plugin_loss_has_two_steps(loss.phase);
-    loss.victim_count = two ? 2 : 1;
+    loss.victim_count = two && victims_most == 2 ? 2 : 1;
     loss.delay_ms = delays_ms[draw(&state) % (sizeof(delays_ms) / sizeof(delays_ms[0]))];
     for (int i = 0; i < loss.victim_count; i++) {
-        loss.victims[i] = SURVIVORS + round * VICTIMS_MAX + i;
+        loss.victims[i] = survivors + round * VICTIMS_MAX + i;
         loss.signals[i] = draw(&state) % 3 == 0 ? SIGSTOP : SIGKILL;
         loss.members[loss.size++] = loss.victims[i];
     }
@@ -113,7 +120,7 @@ static void tell_round(int round, const plugin_loss *loss)
 
 static bool falls(int process)
 {
-    return process >= SURVIVORS;
+    return process >= survivors;
 }
 
 /* ---- the survivors ---- */
@@ -132,7 +139,7 @@ static void tell_left(void *context, const char *name, size_t more)
     size_t *kind = &found->other;
     if (strcmp(name, BELONGINGS_LISTENING) == 0 || strcmp(name, BELONGINGS_SOCKET) == 0)
         kind = &found->sockets;
-    if (strcmp(name, BELONGINGS_ANONYMOUS) == 0)
+    if (strcmp(name, BELONGINGS_ANONYMOUS) == 0 || strstr(name, DRIVER_FILES) != NULL)
         kind = &found->anonymous;
     *kind += more;
     if (found->since != NULL)
@@ -207,7 +214,7 @@ static void survive(plugin_rank *self)
 {
     static const int both[] = {0, 1};
     plugin_rank_open(self);
-    PLUGIN_CHECK(self, plugin_rank_connect(self, both, SURVIVORS, EPOCH_AT_FIRST) == MUSTER_OK);
+    PLUGIN_CHECK(self, plugin_rank_connect(self, both, survivors, EPOCH_AT_FIRST) == MUSTER_OK);
     PLUGIN_CHECK(self, plugin_rank_exchange(self, 70000) == MUSTER_OK);
     plugin_rank_close(self);
     plugin_rank_pause_ms(200); /* as above: what goes away is not to be counted */
@@ -225,16 +232,16 @@ static void survive(plugin_rank *self)
     belongings_free(before);
     /* Nobody says goodbye while the other one is counting. */
     plugin_rank_mark(MARK_COUNTED);
-    plugin_rank_await_marks(self, MARK_COUNTED, SURVIVORS);
+    plugin_rank_await_marks(self, MARK_COUNTED, survivors);
 }
 
 static void live(plugin_rank *self)
 {
-    if (self->process < SURVIVORS) {
+    if (self->process < survivors) {
         survive(self);
         return;
     }
-    const plugin_loss loss = make_round((self->process - SURVIVORS) / VICTIMS_MAX);
+    const plugin_loss loss = make_round((self->process - survivors) / VICTIMS_MAX);
     plugin_rank_open(self);
     plugin_loss_play(&loss, self);
 }
@@ -296,17 +303,22 @@ int main(int argc, char **argv)
         fprintf(stderr, "plugin_rounds: 1 to %d rounds\n", ROUNDS_MAX);
         return 2;
     }
-    if (plugin_rank_devices() < SURVIVORS + VICTIMS_MAX) {
-        printf("skip: %d devices, needs %d\n", plugin_rank_devices(), SURVIVORS + VICTIMS_MAX);
+    const int devices = plugin_rank_devices();
+    if (devices < 2) {
+        printf("skip: there is one device, and a loss takes two\n");
         return 77;
     }
+    if (devices < SURVIVORS + VICTIMS_MAX)
+        survivors = 1;
+    if (devices == 2)
+        victims_most = 1;
     setenv("NCCL_SET_THREAD_NAME", "1", 1); /* who is left has a name */
     const bool own_memory = have_own_shared_memory();
     if (!own_memory)
         printf("files in /dev/shm are not looked at: no mount of our own: %s\n", strerror(errno));
     snprintf(name, sizeof(name), "%d losses, seed %llu", rounds, (unsigned long long)seed);
     bool well =
-        plugin_rank_run_later(name, SURVIVORS, SURVIVORS + rounds * VICTIMS_MAX, live, falls);
+        plugin_rank_run_later(name, survivors, survivors + rounds * VICTIMS_MAX, live, falls);
     if (own_memory && tell_files("/dev/shm") > 0)
         well = false;
     if (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD) {

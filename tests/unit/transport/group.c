@@ -61,6 +61,7 @@ static void note_dying(void *context, int32_t slot, uint32_t incarnation)
 
     self->dying_slot = slot;
     self->dying_incarnation = incarnation;
+    self->dying_ranks |= (uint64_t)1 << (slot - 100);
     self->dying_count++;
 }
 

@@ -40,6 +40,7 @@ typedef struct group_rank {
     _Atomic uint32_t dying_count;
     _Atomic int32_t dying_slot;
     _Atomic uint32_t dying_incarnation;
+    _Atomic uint64_t dying_ranks; /* bits: 2 is slot 101 */
 } group_rank;
 
 typedef void (*group_body)(group_rank *self);

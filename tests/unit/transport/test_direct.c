@@ -25,15 +25,53 @@ typedef struct said {
     uint8_t rest[MUSTER_ROUND_BYTES - 16];
 } said;
 
-/* Everyone's address and version to everyone; then everyone maps everyone. */
+/* The ranks whose exports this one has not mapped, as bits. */
+static uint64_t map_all(group_rank *self, const said *all)
+{
+    uint64_t unmapped = 0;
+
+    for (int32_t rank = 0; rank < self->rank_count; rank++) {
+        self->table->map_exports(self->transport, rank);
+        if (self->table->mapped_version(self->transport, rank) < all[rank].version)
+            unmapped |= (uint64_t)1 << rank;
+    }
+    return unmapped;
+}
+
+/* A list that changes is fetched again. */
+static void change_exports(group_rank *self)
+{
+    void *memory;
+
+    CHECK(self->table->memory_alloc(self->endpoint, 1, &memory, NULL) == MUSTER_OK);
+    CHECK(self->table->memory_free(self->endpoint, memory) == MUSTER_OK);
+}
+
+/* Everyone's address and version to everyone; then everyone maps everyone. What is not mapped within 100 ms is not
+ * mapped, by its contract, and then the ring is taken; here, where a busy machine may be that slow, it is tried
+ * until the direct way is there. */
 static void introduce(group_rank *self, void *memory, said *all)
 {
     said own = {.address = (uint64_t)(uintptr_t)memory};
+    int64_t hang_ns = group_now_ns() + 50 * SECOND_NS;
+    uint64_t unmapped;
 
     own.version = self->table->memory_find(self->endpoint, memory, 1);
     memcpy(all, group_round(self, &own), sizeof *all * (size_t)self->rank_count);
-    for (int32_t rank = 0; rank < self->rank_count; rank++)
-        self->table->map_exports(self->transport, rank);
+    do {
+        said mine = {.version = map_all(self, all)};
+        said masks[GROUP_RANKS_MAX];
+
+        CHECK(group_now_ns() < hang_ns);
+        memcpy(masks, group_round(self, &mine), sizeof *masks * (size_t)self->rank_count);
+        unmapped = 0;
+        for (int32_t rank = 0; rank < self->rank_count; rank++)
+            unmapped |= masks[rank].version;
+        if ((unmapped >> self->rank & 1) != 0)
+            change_exports(self);
+        if (unmapped != 0)
+            group_round(self, &mine); /* nobody looks before it has changed */
+    } while (unmapped != 0);
 }
 
 static muster_transport_operation direct(muster_transport_kind kind, int32_t peer, void *data,
