@@ -82,6 +82,15 @@ void muster_activity_completed(muster_activity_marks *marks, uint64_t communicat
     atomic_store_explicit(&marks->version, version + 1, memory_order_release);
 }
 
+void muster_activity_forget_last(muster_activity_marks *marks)
+{
+    uint_fast32_t version = activity_begin(marks);
+    atomic_store_explicit(&marks->last_communicator, 0, memory_order_release);
+    atomic_store_explicit(&marks->last_sequence, 0, memory_order_release);
+    atomic_store_explicit(&marks->last_call, 0, memory_order_release);
+    atomic_store_explicit(&marks->version, version + 1, memory_order_release);
+}
+
 void muster_activity_committed(muster_activity_marks *marks, uint64_t step)
 {
     atomic_store_explicit(&marks->committed_step, step, memory_order_relaxed);

@@ -35,6 +35,8 @@ void muster_activity_not_waiting(muster_activity_marks *marks);
 /* A call is complete on this rank: progress, too. */
 void muster_activity_completed(muster_activity_marks *marks, uint64_t communicator,
                                uint64_t sequence, uint32_t call);
+/* A new epoch: its calls are numbered from the start, so the last of the old one says nothing any more. */
+void muster_activity_forget_last(muster_activity_marks *marks);
 void muster_activity_committed(muster_activity_marks *marks, uint64_t step);
 
 /* What holds now; the fields of a wait always belong together, and those of a completed call. */

@@ -111,6 +111,7 @@ bool muster_protocol_connected(muster_protocol *protocol, uint64_t epoch)
 {
     muster_message connected = muster_protocol_header(protocol, MUSTER_MESSAGE_CONNECTED);
     connected.epoch = epoch;
+    muster_activity_forget_last(&protocol->marks);
     return muster_outbox_put(&protocol->outbox, &connected);
 }
 

@@ -6,6 +6,8 @@
  *                               moment at which it comes, late, or spins before it says that it waits;
  *                               once is enough where its progress mark, which every call moves, is that
  *                               of the last heartbeat before: then it cannot have come
+ *   it has that call behind it  it came late, and computes again; so too where the accuser has it behind
+ *                               it, since a call completes nowhere before all have come to it: dropped
  *   it waits, and so does       the ranks are in different calls: a mistake of the program, told to all;
  *   everybody, for a while      nobody is killed
  *   it waits, others do not     somebody else is late; whoever waits for that one will accuse it. After
@@ -99,6 +101,17 @@ static bool accusation_all_differ(muster_core *core, const muster_core_accusatio
     return *other != NULL;
 }
 
+/* A heartbeat from after the accusation says that the call is complete on that rank. What it completed in an
+ * earlier epoch, with higher numbers, it has forgotten when it connected. */
+static bool accusation_is_behind(const muster_core_slot *slot,
+                                 const muster_core_accusation *accusation)
+{
+    const muster_activity *activity = &slot->process.activity;
+    return slot->process.activity_ns > accusation->at_ns && activity->completed_calls > 0 &&
+           activity->last_communicator == accusation->communicator &&
+           activity->last_sequence >= accusation->sequence;
+}
+
 /* Counts the heartbeats in a row, since the accusation, in which the accused did not wait. */
 static void accusation_look(muster_core *core, muster_core_accusation *accusation)
 {
@@ -121,6 +134,11 @@ static bool accusation_settle(muster_core *core, const muster_core_accusation *a
     muster_core_slot *accused = muster_core_members_slot(core, accusation->accused);
     if (!accused || !accused->member || !muster_core_members_live(accused) ||
         accused->process.incarnation != accusation->incarnation) {
+        return true;
+    }
+    const muster_core_slot *accuser = muster_core_members_slot(core, accusation->accuser);
+    if (accusation_is_behind(accused, accusation) ||
+        (accuser && accusation_is_behind(accuser, accusation))) {
         return true;
     }
     bool old_must_do = muster_core_passed(core, accusation->at_ns, 3 * deadlines->heartbeat_ns);

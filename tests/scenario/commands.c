@@ -195,6 +195,12 @@ static void heartbeat(scenario_play *play, play_client *rank, char **words, int 
             activity->sequence = strtoull(words[i + 2], NULL, 10);
             activity->call = (uint32_t)atoi(words[i + 3]);
         }
+        if (strcmp(words[i], "behind") == 0) {
+            activity->completed_calls = rank->mark + 1;
+            activity->last_communicator = strtoull(words[i + 1], NULL, 10);
+            activity->last_sequence = strtoull(words[i + 2], NULL, 10);
+            activity->last_call = (uint32_t)atoi(words[i + 3]);
+        }
     }
     bool stands = activity->waiting || word_there(words, count, "hung");
     activity->progress_mark = stands ? rank->mark : ++rank->mark;

@@ -15,6 +15,7 @@
  *   join spare NAME                a spare joins
  *   rejoin RANKS [revoked] [epoch E of RANKS]        they come back on new connections
  *   heartbeat RANKS [waiting C S CALL]      from a thread that computes, or waits
+ *   heartbeat RANKS behind C S CALL         from one that computes, and has completed that call
  *   heartbeat RANKS hung                    from one whose progress mark stands still
  *   started|exited RANK [code N|signal N]            by the launcher of its slot
  *   dying RANK by RANK             robust futex

@@ -367,6 +367,9 @@ static void rank_complete(sim_world *world, sim_process *process)
         process->agent_due_ns = world->now_ns;
     }
     rank_end_call(world, process, MUSTER_OK);
+    muster_activity_completed(&process->protocol.marks,
+                              process->call == SIM_CALL_ODD ? RANK_ODD_COMMUNICATOR : RANK_WORLD,
+                              process->sequence, (uint32_t)process->call);
     rank_next(world, process);
 }
 
