@@ -112,7 +112,8 @@ typedef struct muster_core_slot {
     uint32_t started_incarnation;
     int32_t started_id;
     int32_t deaths_without_commit;
-    bool cut_off; /* of the side that goes; during one turn of cut.c */
+    bool cut_off;           /* of the side that goes; during one turn of cut.c */
+    size_t launcher_number; /* of its launcher in the core's list, from 1; 0: none is there */
 } muster_core_slot;
 
 typedef struct muster_core_death {

@@ -12,12 +12,29 @@ static bool launcher_owns(const muster_core_launcher *launcher, int32_t slot)
 
 muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot)
 {
-    for (size_t i = 0; i < core->launcher_count; i++) {
-        if (launcher_owns(&core->launchers[i], slot)) {
-            return &core->launchers[i];
-        }
+    size_t number = core->slots[slot].launcher_number;
+    return number > 0 ? &core->launchers[number - 1] : NULL;
+}
+
+static size_t launcher_number(const muster_core *core, const muster_core_launcher *launcher)
+{
+    return (size_t)(launcher - core->launchers) + 1;
+}
+
+/* Where another one that is lost still has some of them, too, the last one counts. */
+static void launcher_take_slots(muster_core *core, const muster_core_launcher *launcher)
+{
+    for (int32_t i = 0; i < launcher->slot_count; i++) {
+        core->slots[launcher->first_slot + i].launcher_number = launcher_number(core, launcher);
     }
-    return NULL;
+}
+
+static void launcher_let_go_slots(muster_core *core, const muster_core_launcher *launcher)
+{
+    for (int32_t i = 0; i < launcher->slot_count; i++) {
+        size_t *number = &core->slots[launcher->first_slot + i].launcher_number;
+        *number = *number == launcher_number(core, launcher) ? 0 : *number;
+    }
 }
 
 /* A spare's process belongs to a launcher of its host, whoever owns the slot that it was given. */
@@ -263,6 +280,8 @@ static void launcher_join(muster_core *core, muster_connection connection,
         muster_core_grow((void **)&core->launchers, core->launcher_count, &core->launcher_capacity,
                          sizeof *core->launchers);
         launcher = &core->launchers[core->launcher_count++];
+    } else {
+        launcher_let_go_slots(core, launcher);
     }
     *launcher = (muster_core_launcher){
         .connection = connection,
@@ -273,6 +292,7 @@ static void launcher_join(muster_core *core, muster_connection connection,
         .spare_count = message->u.launcher_join.spare_count,
         .heard_ns = core->now_ns,
     };
+    launcher_take_slots(core, launcher);
     core->changed = true;
     if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
         muster_core_met_before(core);
@@ -404,8 +424,12 @@ static void launcher_started(muster_core *core, const muster_message *message)
 static void launcher_remove(muster_core *core, muster_core_launcher *launcher)
 {
     size_t at = (size_t)(launcher - core->launchers);
+    launcher_let_go_slots(core, launcher);
     core->launcher_count--;
     memmove(launcher, launcher + 1, (core->launcher_count - at) * sizeof *launcher);
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        core->slots[i].launcher_number -= core->slots[i].launcher_number > at + 1;
+    }
     core->changed = true;
 }
 

@@ -60,7 +60,7 @@ def panel(table, title, curves, offset):
             out.append(f'<path d="{path}" stroke="{colour}" stroke-dasharray="{dash}" class="curve"/>')
             out += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.5" fill="{colour}"/>' for px, py in points]
     for at, (_, dash, label) in enumerate(curves):
-        left = offset + LEFT + at * 190
+        left = offset + LEFT + at * 215
         out.append(f'<path d="M{left} {HEIGHT - 30}h26" stroke="#444" stroke-dasharray="{dash}" class="curve"/>')
         out.append(f'<text x="{left + 32}" y="{HEIGHT - 26}">{label}</text>')
     return out

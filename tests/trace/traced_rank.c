@@ -2,7 +2,7 @@
 /* A process that traces and does nothing else: what the launcher's children look like to LTTng.
  * traced_rank SLOT INCARNATION BATCHES
  * Prints "traced" or "untraced: ...", makes its batches (0: until standard input ends), printing "warm"
- * at the thousandth, then prints "done" with the last sequence, and waits for the end of standard
+ * at the WARM_BATCHES-th, then prints "done" with the last sequence, and waits for the end of standard
  * input. */
 #include <poll.h>
 #include <stdbool.h>
@@ -50,8 +50,8 @@ static void one_batch(const muster_tracer *tracer, uint64_t sequence)
     MUSTER_TRACE(tracer, batch_complete, &batch);
 }
 
-/* So that a test can wait until there is something to lose. */
-#define WARM_BATCHES 1000
+/* So that a test can wait until there is something to lose: several sub-buffers full, for of the one in which a process is killed while it writes, nothing can be read. */
+#define WARM_BATCHES 5000
 
 static void one_of_each(const muster_tracer *tracer)
 {
