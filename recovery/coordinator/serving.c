@@ -546,8 +546,7 @@ static void serving_forget_ended(muster_coordinator *coordinator, int64_t now_ns
 {
     for (size_t i = 0; i < coordinator->jobs.count;) {
         const muster_hosted_job *job = coordinator->jobs.items[i];
-        bool awaited =
-            job->restored && job->note_count > 0 && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
+        bool awaited = job->restored && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
         if (job->ended && !awaited && job->peer_count == 0)
             muster_jobs_remove(&coordinator->jobs, job->job);
         else

@@ -44,6 +44,7 @@ class Job:
         self.coordinator = None  # where it is a process of its own
         self.events = Events(self.path("events"))
         self.output_count = 0
+        self.coordinator_starts = 0
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -96,6 +97,7 @@ class Job:
         return f"tcp://{self.network['c'].address}:{PORT}" if self.network else f"ipc://{self.runtime}/endpoint"
 
     def start_coordinator(self):
+        self.coordinator_starts += 1
         self.coordinator = self._popen("c", [
             "coordinator", "--bind", self.endpoint(), "--journal", self.path("journal"), "--events",
             self.path("events"), *([] if not self.plan.traced else ["--trace"])], "output.coordinator")
@@ -126,6 +128,11 @@ class Job:
         """Its exit code; None where there is none of its own."""
         if self.coordinator is None:
             return None
+        # One that has just been started again must be able to hear of its end.
+        end = time.monotonic() + 20
+        while self.coordinator.poll() is None and time.monotonic() < end and processes.read_bytes(
+                self.path("output.coordinator")).count(b"ranks find it at") < self.coordinator_starts:
+            time.sleep(0.02)
         self.coordinator.terminate()
         try:
             return self.coordinator.wait(20)

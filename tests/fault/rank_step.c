@@ -107,7 +107,7 @@ static void check_gathered(struct work *work, uint64_t *words, const uint8_t *by
 /* Two tensors of one layout in one batch, into memory of the runtime or of malloc. */
 static muster_status gather(struct work *work, int32_t root)
 {
-    int64_t lengths[VALUES_CELLS_MAX];
+    int64_t lengths[VALUES_CELLS_MAX] = {0};
     int64_t own_rows = rows_of_rank(work, work->rank);
     int64_t total = all_rows(work, lengths);
     int memory = (int)(work->expected.step / 2 % 2);
@@ -179,7 +179,7 @@ static muster_status wait_request(struct work *work)
 /* The transformed rows back to their ranks: from one buffer or from chunks, blocking or not. */
 static muster_status scatter(struct work *work, int32_t root)
 {
-    int64_t lengths[VALUES_CELLS_MAX];
+    int64_t lengths[VALUES_CELLS_MAX] = {0};
     muster_tensor chunks[VALUES_CELLS_MAX];
     uint64_t step = work->expected.step;
     int64_t own_rows = rows_of_rank(work, work->rank);
@@ -362,7 +362,7 @@ static muster_status change_param(struct work *work)
 static muster_status split(struct work *work)
 {
     uint64_t step = work->expected.step;
-    int64_t lengths[VALUES_CELLS_MAX];
+    int64_t lengths[VALUES_CELLS_MAX] = {0};
     uint64_t own = values_at(&work->values, VALUES_SPLIT, step, (uint64_t)work->rank, 0, 0);
     uint64_t all[VALUES_CELLS_MAX];
     work_at(work, "a split");

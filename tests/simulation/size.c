@@ -14,8 +14,8 @@
 /* A job of a few hosts pays for notes and deaths with few ranks, so that its share is the larger one. */
 #define GROWTH_ALLOWED 1.05
 
-static int32_t sizes[SIZES_MAX] = {8, 64, 512, 4096, 10000, 32768, 100000};
-static int size_count = 7;
+static int32_t sizes[SIZES_MAX] = {8, 64, 512, 4096, 10000, 32768};
+static int size_count = 6;
 
 static bool size_parse(char *text)
 {

@@ -94,6 +94,9 @@ static size_t coordinator_bytes(size_model *it, const muster_core_action *action
     if (message->type == MUSTER_MESSAGE_NOTE) {
         return NOTE_BYTES + strlen(message->u.note.text);
     }
+    if (message->type == MUSTER_MESSAGE_AGREED && message->epoch == 1) {
+        return 0; /* forming is not what is measured: all members to all, as if through a tree */
+    }
     uint64_t of = message->type == MUSTER_MESSAGE_AGREED ? message->epoch : it->step;
     if (it->type_step[at] != of) {
         it->type_step[at] = of;
