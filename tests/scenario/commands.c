@@ -310,6 +310,11 @@ static void command_evidence(scenario_play *play, char **words, int count)
                                       : MUSTER_EVIDENCE_BATCH_DEADLINE;
     message.u.evidence.accused_slot = accused->slot;
     message.u.evidence.accused_incarnation = accused->incarnation;
+    if (count >= 8 && strcmp(words[4], "in") == 0) {
+        message.u.evidence.communicator = strtoull(words[5], NULL, 10);
+        message.u.evidence.sequence = strtoull(words[6], NULL, 10);
+        message.u.evidence.call = (uint32_t)atoi(words[7]);
+    }
     play_say(play, play_client_rank(play, words[3]), &message);
 }
 

@@ -19,7 +19,7 @@
  *   heartbeat RANKS hung                    from one whose progress mark stands still
  *   started|exited RANK [code N|signal N]            by the launcher of its slot
  *   dying RANK by RANK             robust futex
- *   late RANK by RANK              batch deadline
+ *   late RANK by RANK [in C S CALL]  batch deadline, of that call
  *   quiet RANKS [epoch E] [ring RANKS E:S[c] ...]    holds own and left neighbour's state of a step
  *   connected RANKS | resumed RANKS | leave RANKS | committed RANKS step S
  *   lost RANKS | lost launcher A | gone launcher A   connection lost; launcher leaves
