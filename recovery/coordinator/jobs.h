@@ -30,9 +30,9 @@ typedef struct muster_hosted_job {
     size_t launcher_count;
     muster_history *history; /* for whoever looks; NULL: nothing has happened, or no memory */
     size_t peer_count;       /* connections that have named it */
-    bool restored;           /* from the journal */
-    bool ended;              /* answers those who still ask, then goes */
-    int64_t ended_ns;        /* since when */
+    bool taken_up;    /* older than this process: of the journal, or of those who came back */
+    bool ended;       /* answers those who still ask, then goes */
+    int64_t ended_ns; /* since when */
 } muster_hosted_job;
 
 typedef struct muster_jobs {

@@ -293,8 +293,10 @@ static muster_hosted_job *serving_create(muster_coordinator *coordinator,
     muster_hosted_job *job = muster_jobs_add(&coordinator->jobs, message->job, name, core);
     /* Some may have named it before: it is the next of its name. */
     const muster_peer *peer = muster_peers_next(coordinator->peers, NULL);
-    if (job != NULL)
+    if (job != NULL) {
+        job->taken_up = message->term != 0; /* without a journal, or with one that was lost */
         serving_say_descriptors(coordinator, job, slot_count);
+    }
     for (; job != NULL && peer != NULL; peer = muster_peers_next(coordinator->peers, peer)) {
         if (peer->job != message->job)
             continue;
@@ -540,13 +542,13 @@ static void serving_lose(muster_coordinator *coordinator, int64_t now_ns)
     }
 }
 
-/* Jobs that are over and that nobody asks for any more. One of the journal may have a launcher that
- * has yet to come back: forgotten, it would be a new job to it, whose ranks are all dead. */
+/* Jobs that are over and that nobody asks for any more. One that is older than this process may have a
+ * launcher that has yet to come back: forgotten, it would be a new job to it, whose ranks are all dead. */
 static void serving_forget_ended(muster_coordinator *coordinator, int64_t now_ns)
 {
     for (size_t i = 0; i < coordinator->jobs.count;) {
         const muster_hosted_job *job = coordinator->jobs.items[i];
-        bool awaited = job->restored && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
+        bool awaited = job->taken_up && now_ns - job->ended_ns < SERVING_ENDED_KEPT_NS;
         if (job->ended && !awaited && job->peer_count == 0)
             muster_jobs_remove(&coordinator->jobs, job->job);
         else
@@ -629,7 +631,7 @@ muster_status muster_serving_restore(muster_coordinator *coordinator, muster_err
                                     "move it away",
                                     entry->name);
         job->deadline_ns = 0; /* the first turn asks the core */
-        job->restored = true;
+        job->taken_up = true;
         serving_say_descriptors(coordinator, job, 0);
         coordinator->term_taken = true;
     }
