@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { NAME_BYTES = 128, THINGS_MAX = 4096 };
+enum { TEXT_BYTES = 112, NAME_BYTES = TEXT_BYTES + 16, THINGS_MAX = 4096 };
 
 struct belongings {
     size_t count;
@@ -44,7 +44,7 @@ static void add_threads(belongings *to)
 
 static void add_descriptor(belongings *to, int descriptor)
 {
-    char path[64], target[NAME_BYTES];
+    char path[64], target[TEXT_BYTES];
     int listening = 0;
     socklen_t length = sizeof(listening);
     if (getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0) {
@@ -79,7 +79,7 @@ static void add_mappings(belongings *to)
     char line[512];
     FILE *file = fopen("/proc/self/maps", "re");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        char name[NAME_BYTES - 16] = "";
+        char name[TEXT_BYTES] = "";
         (void)sscanf(line, "%*s %*s %*s %*s %*s %111[^\n]", name);
         add(to, "mapping", name[0] != '\0' ? name : "anonymous");
     }
