@@ -150,59 +150,6 @@ static void a_restart_has_a_higher_term_and_asks_who_is_there(void **state)
     stage_peer_close(&launcher);
 }
 
-/* The journal is lost while a job ends: its rank is back first, and leaves. To its launcher, which comes last, the
- * job is over, and not a new one whose process has died. */
-static void a_job_taken_over_from_its_rank_waits_for_its_launcher(void **state)
-{
-    stage *on = *state;
-    stage_peer launcher = stage_peer_open(on);
-    muster_message join = stage_launcher_join("train", 1);
-    stage_peer_send(&launcher, &join);
-    join.term = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME).term;
-    stage_peer_close(&launcher);
-    muster_coordinator_stop(on->coordinator);
-    on->coordinator = NULL;
-    assert_int_equal(unlink(on->journal), 0);
-    assert_int_equal(stage_start(on, NULL), MUSTER_OK);
-
-    stage_peer rank = stage_peer_open(on);
-    muster_member member = {.slot = 0, .process_id = 2000, .host = 1};
-    muster_message message = stage_rank_join("train", 0, 1);
-    message.term = join.term;
-    message.epoch = 1;
-    message.u.join.rejoin = true;
-    message.u.join.members = &member;
-    message.u.join.member_count = 1;
-    stage_peer_send(&rank, &message);
-    stage_peer_await(&rank, MUSTER_MESSAGE_WELCOME);
-    message = (muster_message){.type = MUSTER_MESSAGE_LEAVE,
-                               .job = muster_hash_text("train"),
-                               .epoch = 1,
-                               .term = muster_coordinator_term(on->coordinator)};
-    stage_peer_send(&rank, &message);
-    stage_peer_await(&rank, MUSTER_MESSAGE_GOODBYE);
-    stage_peer_close(&rank);
-    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL); /* in which it could be forgotten */
-
-    launcher = stage_peer_open(on);
-    stage_peer_send(&launcher, &join);
-    stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
-    message = (muster_message){.type = MUSTER_MESSAGE_EXITED,
-                               .job = muster_hash_text("train"),
-                               .term = muster_coordinator_term(on->coordinator),
-                               .slot = 0};
-    message.u.process.process_id = 2000;
-    stage_peer_send(&launcher, &message);
-    message.type = MUSTER_MESSAGE_LAUNCHER_LEAVE;
-    stage_peer_send(&launcher, &message);
-    stage_peer_await(&launcher, MUSTER_MESSAGE_GOODBYE);
-    pthread_mutex_lock(&on->mutex);
-    for (size_t i = 0; i < on->note_count; i++)
-        assert_int_not_equal(on->notes[i].kind, MUSTER_NOTE_STARTING);
-    pthread_mutex_unlock(&on->mutex);
-    stage_peer_close(&launcher);
-}
-
 static void an_unknown_job_is_answered(void **state)
 {
     stage *on = *state;
@@ -321,8 +268,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_taken_endpoint_is_refused_and_lives_on, stage_set_up,
                                         stage_tear_down),
         cmocka_unit_test_setup_teardown(a_journal_in_use_is_refused, stage_set_up, stage_tear_down),
-        cmocka_unit_test_setup_teardown(a_job_taken_over_from_its_rank_waits_for_its_launcher,
-                                        stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(a_restart_has_a_higher_term_and_asks_who_is_there,
                                         stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_job_is_answered, stage_set_up, stage_tear_down),
