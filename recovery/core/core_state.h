@@ -373,6 +373,8 @@ void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot);
 /* Somebody else takes the slot: what a launcher was asked to start there, and may start yet, must not
  * have the same incarnation. */
 void muster_core_replacement_forgo(muster_core_slot *slot);
+/* Forgoes the replacement, and the next process of the slot has an incarnation that none before it can have had. */
+void muster_core_replacement_fence_former(const muster_core *core, muster_core_slot *slot);
 void muster_core_replacement_died(muster_core *core, muster_core_slot *slot, uint32_t incarnation,
                                   int32_t wait_status);
 void muster_core_replacement_retire(muster_core *core, muster_core_slot *slot, const char *format,

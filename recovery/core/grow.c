@@ -36,13 +36,7 @@ void muster_core_grow_launch(muster_core *core, muster_core_slot *slot)
     if (!muster_core_grow_open(core, slot)) {
         return;
     }
-    muster_core_replacement_forgo(slot);
-    if (slot->started && slot->started_incarnation >= slot->fence) {
-        slot->fence = slot->started_incarnation + 1;
-    }
-    if (core->restored || core->met_before) {
-        slot->fence++; /* nobody knows whether the last launcher started this one */
-    }
+    muster_core_replacement_fence_former(core, slot);
     slot->replacement = MUSTER_CORE_REPLACEMENT_STARTED;
     slot->start_incarnation = slot->fence;
     slot->start_process_id = 0;

@@ -85,11 +85,8 @@ static void replacement_start(muster_core *core, muster_core_slot *slot)
     }
 }
 
-void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot)
+void muster_core_replacement_fence_former(const muster_core *core, muster_core_slot *slot)
 {
-    if (slot->seat != MUSTER_CORE_SEAT_OPEN) {
-        return;
-    }
     muster_core_replacement_forgo(slot);
     if (slot->started && slot->started_incarnation >= slot->fence) {
         slot->fence = slot->started_incarnation + 1;
@@ -97,6 +94,14 @@ void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot)
     if (core->restored || core->met_before) {
         slot->fence++; /* nobody knows whether the last launcher started this one */
     }
+}
+
+void muster_core_replacement_anew(muster_core *core, muster_core_slot *slot)
+{
+    if (slot->seat != MUSTER_CORE_SEAT_OPEN) {
+        return;
+    }
+    muster_core_replacement_fence_former(core, slot);
     slot->start_tries = 0;
     replacement_start(core, slot);
 }
