@@ -4,9 +4,9 @@
  * Each survivor says which step states it holds: its own, and those it mirrors. A candidate is a step
  * of an epoch. It can be taken when
  *   - every slot of that epoch's membership has its state held by some survivor, and
- *   - some survivor saw it committed, or every survivor of that epoch staged it: a rank stages only
- *     when its state, its mirror and every batch of the step are complete, so then all the dead had
- *     got there too, or their states would be missing.
+ *   - some survivor saw it committed, or every survivor of that epoch staged it (one without any
+ *     state of that epoch did not): a rank stages only when its state, its mirror and every batch of
+ *     the step are complete, so then all the dead had got there too, or their states would be missing.
  * The newest candidate that can be taken is. Where none can: the state is lost if anything was, or may
  * have been, committed (the dead may have seen what no survivor did), else there never was any.
  *
@@ -112,6 +112,8 @@ static restore_verdict restore_judge(const muster_core *core, const muster_core_
     bool committed = false;
     for (int32_t s = 0; s < core->policy.slot_count; s++) {
         const muster_core_process *survivor = restore_survivor(core, s);
+        /* Who goes on from this very epoch was in it, also without a state: it has staged none. */
+        survived[s] = survivor && past->epoch == core->epoch;
         for (int32_t i = 0; survivor && i < survivor->holding_count; i++) {
             const muster_holding *holding = &survivor->holdings[i];
             if (holding->epoch != past->epoch) {
@@ -174,6 +176,9 @@ void muster_core_restore_point_choose(muster_core *core)
     bool lost = restore_nobody_left(core);
     for (bool more = restore_next(core, true, &epoch, &step); more;
          more = restore_next(core, false, &epoch, &step)) {
+        if (epoch < core->epoch && !core->has_committed) {
+            continue; /* judged when this epoch began, and with more survivors: it began from nothing */
+        }
         const muster_core_past *past = past_find(core, epoch);
         restore_verdict verdict = past ? restore_judge(core, past, step) : RESTORE_LOST;
         lost = lost || verdict == RESTORE_LOST;

@@ -48,6 +48,10 @@ MUTATIONS = {
         "restore_point.c",
         "if (!committed && !all_staged) {",
         "if (!committed) {"),
+    "who_staged_nothing_says_that_nothing_was_committed": (
+        "restore_point.c",
+        "survived[s] = survivor && past->epoch == core->epoch;",
+        "survived[s] = survivor && core->job == 0;"),
     "a_job_below_its_minimum_ends": (
         "rebuild.c",
         "if (remaining < minimum) {",

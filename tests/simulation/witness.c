@@ -159,6 +159,32 @@ static void witness_restore(sim_world *world, const muster_message *agreed)
     }
 }
 
+/* Lost is what was, or may have been, committed. Nothing was where one that goes on had staged nothing. */
+static void witness_lost(sim_world *world, const muster_message *agreed)
+{
+    sim_witness *witness = &world->witness;
+    const sim_epoch *last = sim_witness_last(world);
+    bool said_before = witness->said_lost;
+    witness->said_lost = said_before || agreed->u.agreed.restore.state_lost;
+    if (said_before || !witness->said_lost || witness->has_commit || witness->commits > 0 ||
+        world->journal_lost) {
+        return;
+    }
+    for (int32_t i = 0; last && i < last->member_count; i++) {
+        const sim_process *process = witness_process(world, last->members[i].process_id);
+        bool goes_on = false;
+        for (int32_t k = 0; k < agreed->u.agreed.member_count; k++) {
+            goes_on =
+                goes_on || agreed->u.agreed.members[k].process_id == last->members[i].process_id;
+        }
+        if (goes_on && process && process->quiet_epoch >= last->epoch &&
+            process->quiet_holding_count == 0) {
+            sim_fail(world, "epoch %llu says that the state is lost, but %s had never staged any",
+                     (unsigned long long)agreed->epoch, process->client.name);
+        }
+    }
+}
+
 /* A rank that was stopped may see a commit complete long after the others went on: then they must have
  * gone on from it, unless a state of it was lost with the dead. */
 static void witness_committed_late(sim_world *world, const sim_process *process, uint64_t step)
@@ -325,6 +351,7 @@ static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
     witness_members(world, agreed);
     witness_growth(world, agreed);
     witness_restore(world, agreed);
+    witness_lost(world, agreed);
     witness_newest_held(world, agreed, said);
 }
 

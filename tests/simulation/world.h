@@ -350,6 +350,7 @@ typedef struct sim_witness {
     uint64_t last_epoch;
     bool has_commit; /* the newest step that some rank saw committed and that the job must keep */
     uint64_t commit_epoch, commit_step;
+    bool said_lost; /* an epoch began with a state that was lost */
     uint64_t commits;
     uint64_t verdicts, false_verdicts, rebuilds, grown;
     uint64_t told_all, told_changes; /* an epoch's members, as a list or as a difference */
