@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "transport/device.h"
 #include "transport/nccl/bootstrap.h"
@@ -17,6 +18,7 @@ struct muster_device {
     int64_t abort_timeout_ns;
     int64_t bracket_timeout_ns;
     bool exit_when_stuck;
+    struct timespec opened; /* CLOCK_REALTIME_COARSE, as files have it */
 
     pthread_t thread;
     pthread_mutex_t lock;   /* held for a moment only: never over a call into a library */
