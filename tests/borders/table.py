@@ -33,7 +33,8 @@ MAY_INCLUDE = {
     "runtime/transport/host": _PURE_RUNTIME + ["runtime/transport"],
     # Between hosts: its own sockets; of the host plane the clock and the start of a thread only.
     "runtime/transport/tcp": _PURE_RUNTIME + [
-        "runtime/transport", "runtime/transport/host/clock.h", "runtime/transport/host/thread.h"],
+        "runtime/transport", "runtime/transport/host/clock.h", "runtime/transport/host/thread.h",
+        "runtime/transport/host/want.h"],
     # The two made one.
     "runtime/transport/plane": _PURE_RUNTIME + [
         "runtime/transport", "runtime/transport/host", "runtime/transport/tcp"],

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport/host/connection.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,6 +75,18 @@ static muster_status not_connected(const muster_transport_connect_options *optio
     if (error != NULL)
         error->rank = rank;
     return status;
+}
+
+/* Members come for the segment, and this process cannot let them in: it is the one at fault. */
+static muster_status in_want(const muster_transport *transport, int native_code,
+                             muster_error *error)
+{
+    muster_error_set_errno(error, native_code,
+                           "letting in the other ranks of this host (see how many files this "
+                           "process has open, and `ulimit -n`)");
+    if (error != NULL)
+        error->rank = transport->own_rank;
+    return native_code == ENOMEM ? MUSTER_ERR_NO_MEMORY : MUSTER_ERR_SYSTEM;
 }
 
 static muster_status refused(const muster_transport_connect_options *options, muster_status status,
@@ -183,16 +196,20 @@ static muster_status gather_members(muster_transport *transport,
         uint32_t ticket = muster_host_doorbell_arm(own);
         int32_t absent = first_absent(transport);
         muster_status status = MUSTER_OK;
+        int native_code = 0;
 
         if (absent >= 0) {
             muster_host_doorbell_sleep(
                 own, ticket, muster_host_patience_slice_ns(patience, MUSTER_HOST_POLL_NS));
             absent = first_absent(transport);
             status = muster_host_patience_check(patience);
+            native_code = muster_host_listener_in_want(&transport->endpoint->listener);
         }
         muster_host_doorbell_disarm(own);
         if (absent < 0)
             return MUSTER_OK;
+        if (native_code != 0)
+            return in_want(transport, native_code, error);
         if (status != MUSTER_OK)
             return not_connected(options, absent, status, error);
     }

@@ -46,17 +46,42 @@ static void answer(const muster_host_listener *listener, int fd, const muster_ho
     }
 }
 
-static size_t accept_clients(int listen_fd, client *clients, size_t count)
+/* One was let in, or could not be. */
+static void accepted(muster_host_listener *listener, int native_code)
+{
+    pthread_mutex_lock(&listener->mutex);
+    if (native_code == 0)
+        muster_host_want_ended(&listener->want);
+    else
+        muster_host_want_failed(&listener->want, native_code, muster_host_clock_now_ns());
+    pthread_mutex_unlock(&listener->mutex);
+}
+
+int muster_host_listener_in_want(muster_host_listener *listener)
+{
+    int native_code = 0;
+
+    pthread_mutex_lock(&listener->mutex);
+    if (muster_host_want_lasts(&listener->want, muster_host_clock_now_ns()))
+        native_code = listener->want.native_code;
+    pthread_mutex_unlock(&listener->mutex);
+    return native_code;
+}
+
+static size_t accept_clients(muster_host_listener *listener, client *clients, size_t count)
 {
     while (count < CLIENTS_MAX) {
-        int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int fd = accept4(listener->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
         if (fd < 0) {
             /* Out of descriptors: the queue stays readable, so polling at once would spin. */
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            if (muster_host_want_is(errno)) {
+                accepted(listener, errno);
                 muster_host_clock_nap(ACCEPT_NAP_NS);
+            }
             return count;
         }
+        accepted(listener, 0);
         if (!muster_host_handover_same_user(fd)) {
             close(fd);
             continue;
@@ -88,7 +113,7 @@ static size_t serve_clients(const muster_host_listener *listener, client *client
     return kept;
 }
 
-static void serve(const muster_host_listener *listener)
+static void serve(muster_host_listener *listener)
 {
     client clients[CLIENTS_MAX];
     size_t count = 0;
@@ -107,7 +132,7 @@ static void serve(const muster_host_listener *listener)
         if (entries[0].revents != 0)
             break;
         if (entries[1].revents != 0)
-            count = accept_clients(listener->listen_fd, clients, count);
+            count = accept_clients(listener, clients, count);
         count = serve_clients(listener, clients, count);
     }
     for (size_t i = 0; i < count; i++)

@@ -53,9 +53,12 @@ static void begin(muster_tcp_greeting *greeting, int64_t now_ns)
 
     greeting->fd = socket(place.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (greeting->fd < 0 || !muster_tcp_connection_set_up(greeting->fd, greeting->silence_ns)) {
+        if (muster_host_want_is(errno))
+            muster_host_want_failed(&greeting->want, errno, now_ns);
         pause_now(greeting, errno, now_ns);
         return;
     }
+    muster_host_want_ended(&greeting->want);
     greeting->state = MUSTER_TCP_GREETING_CONNECTING;
     greeting->at_ns = now_ns + CONNECTING_NS;
     greeting->sent = 0;

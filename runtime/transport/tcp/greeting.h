@@ -8,6 +8,7 @@
 #define MUSTER_TRANSPORT_TCP_GREETING_H
 
 #include "transport/tcp/address.h"
+#include "transport/host/want.h"
 
 typedef enum muster_tcp_greeting_state {
     MUSTER_TCP_GREETING_PAUSE = 0,
@@ -29,6 +30,7 @@ typedef struct muster_tcp_greeting {
     int64_t pause_ns;           /* the next one */
     int64_t unreached_since_ns; /* 0: it has answered, or was not tried yet */
     int native_code;            /* of the last failure */
+    muster_host_want want;      /* of what a socket takes */
     size_t sent;
     size_t taken;
     uint8_t bytes[MUSTER_TCP_HEADER_BYTES + MUSTER_TCP_WELCOME_BYTES];

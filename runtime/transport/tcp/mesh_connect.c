@@ -135,6 +135,44 @@ static muster_status not_connected(const mesh_meeting *meeting, int32_t rank, mu
     return status;
 }
 
+/* This process is at fault, and not the peer: its rank ends, and its slot is filled anew. */
+static muster_status in_want(const mesh_meeting *meeting, int32_t rank, int native_code,
+                             muster_error *error)
+{
+    muster_status status = native_code == ENOMEM ? MUSTER_ERR_NO_MEMORY : MUSTER_ERR_SYSTEM;
+
+    muster_error_set(error, status, MUSTER_FIELD_NONE, 0, 0,
+                     "no socket can be had for rank %d (slot %d): %s; see how many files this "
+                     "process has open, and `ulimit -n`",
+                     rank, meeting->mesh->members[rank].slot, strerrordesc_np(native_code));
+    if (error != NULL) {
+        error->rank = meeting->mesh->options.own_rank;
+        error->native_code = native_code;
+    }
+    return status;
+}
+
+/* The lowest rank that this process has no socket for, and has not had for a while, with the reason; or -1. */
+static int32_t first_wanting(const mesh_meeting *meeting, int64_t now_ns, int *native_code)
+{
+    muster_tcp_mesh *mesh = meeting->mesh;
+    int32_t wanting = -1;
+
+    pthread_mutex_lock(&mesh->porter->mutex);
+    for (int32_t i = 0; i < mesh->remote_count && wanting < 0; i++) {
+        int32_t rank = mesh->remotes[i];
+        const muster_host_want *want =
+            rank < mesh->options.own_rank ? &meeting->greetings[rank].want : &mesh->porter->want;
+
+        if (mesh->peers[rank].connection.fd < 0 && muster_host_want_lasts(want, now_ns)) {
+            *native_code = want->native_code;
+            wanting = rank;
+        }
+    }
+    pthread_mutex_unlock(&mesh->porter->mutex);
+    return wanting;
+}
+
 static muster_status meet(mesh_meeting *meeting, const muster_host_patience *patience,
                           muster_error *error)
 {
@@ -144,6 +182,8 @@ static muster_status meet(mesh_meeting *meeting, const muster_host_patience *pat
         int64_t now_ns = muster_host_clock_now_ns();
         muster_status status = MUSTER_OK;
         int32_t absent;
+        int32_t wanting;
+        int native_code = 0;
 
         for (int32_t i = 0; i < mesh->remote_count && status == MUSTER_OK; i++)
             if (mesh->remotes[i] < mesh->options.own_rank)
@@ -156,6 +196,9 @@ static muster_status meet(mesh_meeting *meeting, const muster_host_patience *pat
         status = muster_host_patience_check(patience);
         if (status != MUSTER_OK)
             return not_connected(meeting, absent, status, error);
+        wanting = first_wanting(meeting, now_ns, &native_code);
+        if (wanting >= 0)
+            return in_want(meeting, wanting, native_code, error);
         wait_for_news(meeting, patience);
     }
 }

@@ -259,10 +259,13 @@ static void accept_guests(muster_tcp_porter *porter)
 
         if (fd < 0) {
             /* Out of descriptors: the queue stays readable, so waiting at once would spin. */
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            if (muster_host_want_is(errno)) {
+                muster_host_want_failed(&porter->want, errno, muster_host_clock_now_ns());
                 muster_host_clock_nap(ACCEPT_NAP_NS);
+            }
             return;
         }
+        muster_host_want_ended(&porter->want);
         if (!make_room(porter) || epoll_ctl(porter->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
             porter->refused_count++;
             close(fd);

@@ -14,6 +14,7 @@
 
 #include "transport/tcp/address.h"
 #include "transport/tcp/connection.h"
+#include "transport/host/want.h"
 
 typedef struct muster_tcp_mesh muster_tcp_mesh;
 typedef struct muster_tcp_guest muster_tcp_guest;
@@ -40,6 +41,7 @@ typedef struct muster_tcp_porter {
     size_t guest_count;
     muster_tcp_watched *watched;
     size_t watched_capacity;
+    muster_host_want want;  /* of descriptors or memory, for those that it would let in */
     uint64_t refused_count; /* strangers, half-open connections, fenced incarnations */
 } muster_tcp_porter;
 

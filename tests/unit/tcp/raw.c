@@ -99,7 +99,9 @@ static void *connect_thread(void *argument)
                                                       .deadline_ns =
                                                           raw_now_ns() + pair->patience_ns};
 
-    pair->connected = pair->table->connect(pair->endpoint, &options, &pair->transport, NULL);
+    muster_error_init(&pair->error);
+    pair->connected =
+        pair->table->connect(pair->endpoint, &options, &pair->transport, &pair->error);
     return NULL;
 }
 

@@ -24,6 +24,7 @@ typedef struct raw_pair {
     _Atomic int unreachable_count;
     pthread_t thread;
     muster_status connected;
+    muster_error error; /* why not */
     int64_t patience_ns;
     int fd_count;
 } raw_pair;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -298,15 +299,21 @@ static void blobs_that_cannot_work_are_refused(void **state)
     close_pair(&two);
 }
 
+static int raw_socket(void)
+{
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
 /* A raw connection to an endpoint's socket. */
-static int connect_raw(const muster_transport_blob *blob)
+static void connect_socket(int fd, const muster_transport_blob *blob)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
     muster_host_address address;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     size_t at = 1;
 
-    assert_true(fd >= 0);
     assert_true(muster_host_handover_parse(blob, &address));
     memcpy(name.sun_path + at, "muster-", 7);
     at += 7;
@@ -319,6 +326,13 @@ static int connect_raw(const muster_transport_blob *blob)
     assert_int_equal(connect(fd, (struct sockaddr *)&name,
                              (socklen_t)(offsetof(struct sockaddr_un, sun_path) + at)),
                      0);
+}
+
+static int connect_raw(const muster_transport_blob *blob)
+{
+    int fd = raw_socket();
+
+    connect_socket(fd, blob);
     return fd;
 }
 
@@ -405,6 +419,84 @@ static void every_descriptor_closes_on_exec(void **state)
     close_pair(&two);
 }
 
+typedef struct root_connect {
+    const pair *two;
+    muster_status status;
+    muster_error error;
+} root_connect;
+
+static void *connect_root(void *argument)
+{
+    root_connect *self = argument;
+    muster_transport_connect_options options = options_for(self->two, 0, 300 * SECOND_NS);
+    muster_transport *transport = NULL;
+
+    muster_error_init(&self->error);
+    self->status = table->connect(self->two->endpoints[0], &options, &transport, &self->error);
+    return NULL;
+}
+
+/* Until rank 0 hands its segment to whoever asks as rank 1: all that it needs itself, it has. */
+static void await_segment(const pair *two)
+{
+    const muster_transport_connect_options options = options_for(two, 1, SECOND_NS);
+    const muster_host_patience patience = {.deadline_ns = group_now_ns() + 300 * SECOND_NS};
+    muster_host_address address;
+
+    assert_true(muster_host_handover_parse(&two->members[0].blob, &address));
+    for (bool ready = false; !ready;) {
+        muster_host_request request = {.kind = MUSTER_HOST_REQUEST_SEGMENT,
+                                       .rank = 1,
+                                       .slot = two->members[1].slot,
+                                       .incarnation = two->members[1].incarnation,
+                                       .job = GROUP_JOB,
+                                       .epoch = options.epoch,
+                                       .communicator = options.communicator};
+        muster_host_reply reply;
+        int fds[MUSTER_HOST_HANDOVER_FDS];
+        int native_code;
+
+        assert_int_equal(
+            muster_host_handover_ask(&address, &request, &reply, fds, &patience, &native_code),
+            MUSTER_OK);
+        for (uint32_t i = 0; i < reply.fd_count; i++)
+            close(fds[i]);
+        ready = reply.answer == MUSTER_HOST_ANSWER_OK;
+    }
+}
+
+static void who_cannot_let_its_peers_in_says_so(void **state)
+{
+    pair two;
+    root_connect root = {.two = &two};
+    pthread_t thread;
+    struct rlimit before;
+    struct rlimit none;
+    int peer;
+    int lowest_free;
+
+    (void)state;
+    open_pair(&two);
+    peer = raw_socket();
+    assert_int_equal(pthread_create(&thread, NULL, connect_root, &root), 0);
+    await_segment(&two);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    lowest_free = dup(STDERR_FILENO);
+    assert_true(lowest_free >= 0);
+    close(lowest_free);
+    none = (struct rlimit){.rlim_cur = (rlim_t)lowest_free, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    connect_socket(peer, &two.members[0].blob);
+    pthread_join(thread, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(root.status, MUSTER_ERR_SYSTEM);
+    assert_int_equal(root.error.native_code, EMFILE);
+    assert_int_equal(root.error.rank, 0); /* it is about itself */
+    assert_non_null(strstr(root.error.message, "ulimit -n"));
+    close(peer);
+    close_pair(&two);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +507,7 @@ int main(void)
         cmocka_unit_test(strangers_are_refused),
         cmocka_unit_test(blobs_that_cannot_work_are_refused),
         cmocka_unit_test(silent_and_babbling_clients_do_no_harm),
+        cmocka_unit_test(who_cannot_let_its_peers_in_says_so),
         cmocka_unit_test(requests_of_another_version_are_answered),
         cmocka_unit_test(every_descriptor_closes_on_exec),
     };
