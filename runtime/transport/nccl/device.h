@@ -17,6 +17,11 @@ struct muster_device {
     int64_t abort_timeout_ns;
     int64_t bracket_timeout_ns;
     bool exit_when_stuck;
+    /* The driver's functions and its context of the device, from the thread's beginning (current.h); NULL where
+     * the runtime has no way to them. */
+    int (*context_get)(void **context);
+    int (*context_set)(void *context);
+    void *context;
 
     pthread_t thread;
     pthread_mutex_t lock;   /* held for a moment only: never over a call into a library */
@@ -26,6 +31,8 @@ struct muster_device {
     muster_nccl_bootstrap *bootstraps;
     bool revoked;
     int64_t revoked_ns;
+    bool begun;             /* the thread has tried the device, */
+    cudaError_t begin_code; /* and this came of it */
     bool stopping;
     int32_t owners; /* the handle, and the thread: whoever is last frees */
 };
