@@ -90,6 +90,13 @@ static void *swap_without_a_device(void *argument)
     return NULL;
 }
 
+/* Who ends is lost to the other one, which may still be at it. */
+static void meet(plugin_rank *self)
+{
+    plugin_rank_mark(0);
+    plugin_rank_await_marks(self, 0, RANKS);
+}
+
 static void run_thread(plugin_rank *self, void *(*body)(void *), other_thread *with)
 {
     pthread_t thread;
@@ -115,6 +122,7 @@ static void a_thread_that_has_chosen_no_device(plugin_rank *self)
     PLUGIN_CHECK(self, plugin_rank_holds(self, with.in, BYTES, (uint64_t)(1 - self->rank)));
     plugin_rank_free(self, with.out);
     plugin_rank_free(self, with.in);
+    meet(self);
 }
 
 /* ---- a capture ---- */
@@ -148,6 +156,7 @@ static void a_capture_on_another_thread(plugin_rank *self)
     PLUGIN_CHECK(self, plugin_rank_holds(self, with.in, BYTES, (uint64_t)(1 - self->rank)));
     plugin_rank_free(self, with.out);
     plugin_rank_free(self, with.in);
+    meet(self);
 }
 
 int main(void)
