@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "transport/nccl/abandoned.h"
 #include "transport/nccl/current.h"
 #include "transport/nccl/ending.h"
 #include "transport/nccl/failure.h"
@@ -127,6 +128,7 @@ muster_status muster_nccl_device_open(const muster_device_options *options, must
     device->abort_timeout_ns = options->abort_timeout_ns;
     device->bracket_timeout_ns = options->bracket_timeout_ns;
     device->exit_when_stuck = options->exit_when_stuck;
+    clock_gettime(CLOCK_REALTIME_COARSE, &device->opened);
     muster_status status = muster_nccl_library_open(&device->library, options->nccl_library,
                                                     options->cuda_library, error);
     if (status == MUSTER_OK)
@@ -162,6 +164,7 @@ void muster_nccl_device_close(muster_device *device)
         return;
     muster_nccl_bootstrap_end_all(device);
     muster_nccl_ending_stop(device);
+    muster_nccl_abandoned_remove(MUSTER_NCCL_ABANDONED_FOLDER, &device->opened);
     pthread_mutex_lock(&device->lock);
     muster_nccl_device_disown(device);
 }

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "transport/device.h"
 #include "transport/nccl/bootstrap.h"
@@ -22,6 +23,7 @@ struct muster_device {
     int (*context_get)(void **context);
     int (*context_set)(void *context);
     void *context;
+    struct timespec opened; /* CLOCK_REALTIME_COARSE, as files have it */
 
     pthread_t thread;
     pthread_mutex_t lock;   /* held for a moment only: never over a call into a library */
