@@ -23,6 +23,7 @@ typedef struct plugin_shared {
     atomic_bool lost[PLUGIN_PROCESSES_MAX];
     atomic_bool summoned[PLUGIN_PROCESSES_MAX];
     atomic_bool dismissed[PLUGIN_PROCESSES_MAX];
+    atomic_bool gone[PLUGIN_PROCESSES_MAX];
     atomic_int marks[PLUGIN_MARKS_MAX];
     atomic_bool id_there[PLUGIN_EPOCHS_MAX];
     muster_device_id ids[PLUGIN_EPOCHS_MAX];
@@ -59,6 +60,15 @@ void plugin_rank_check(const plugin_rank *self, bool holds, const char *conditio
 bool plugin_rank_is_lost(int process)
 {
     return atomic_load(&shared->lost[process]);
+}
+
+void plugin_rank_await_gone(const plugin_rank *self, int process)
+{
+    const int64_t end_ns = now_ns() + PATIENCE_S * SECOND_NS;
+    while (!atomic_load(&shared->gone[process])) {
+        PLUGIN_CHECK(self, now_ns() < end_ns);
+        plugin_rank_pause_ms(1);
+    }
 }
 
 bool plugin_rank_is_revoked(const plugin_rank *self)
@@ -473,6 +483,7 @@ static bool look_at_one(parent *of)
     atomic_store(&shared->lost[i], true);
     if (WIFSTOPPED(status))
         return true;
+    atomic_store(&shared->gone[i], true);
     of->processes[i] = 0;
     of->running--;
     of->others -= !is_to_fall(of, i);

@@ -54,6 +54,8 @@ int plugin_rank_devices(void);
 void plugin_rank_open(plugin_rank *self);
 /* Has that process ended, or been stopped? */
 bool plugin_rank_is_lost(int process);
+/* Until that process, which was killed or is, has nothing any more. */
+void plugin_rank_await_gone(const plugin_rank *self, int process);
 /* Is a member of this epoch lost? */
 bool plugin_rank_is_revoked(const plugin_rank *self);
 /* Says something to all processes, once each; and how often it was said. */

@@ -2,6 +2,7 @@
 #include "transport/nccl/revoke.h"
 
 #include "base/error.h"
+#include "transport/nccl/abandoned.h"
 #include "transport/nccl/clock.h"
 #include "transport/nccl/comm.h"
 #include "transport/nccl/ending.h"
@@ -70,6 +71,7 @@ muster_status muster_nccl_revoke_await(muster_device *device, muster_error *erro
 void muster_nccl_revoke_revive(muster_device *device)
 {
     muster_nccl_bootstrap_end_all(device);
+    muster_nccl_abandoned_remove(MUSTER_NCCL_ABANDONED_FOLDER, &device->opened);
     pthread_mutex_lock(&device->lock);
     device->revoked = false;
     pthread_mutex_unlock(&device->lock);

@@ -140,6 +140,7 @@ static void assert_same_join(const muster_message *one, const muster_message *ot
     assert_same_blob(&one->u.join.blob, &other->u.join.blob);
     assert_int_equal(one->u.join.rejoin, other->u.join.rejoin);
     assert_int_equal(one->u.join.revoked, other->u.join.revoked);
+    assert_int_equal(one->u.join.epoch_term, other->u.join.epoch_term);
     assert_same_members(one->u.join.member_count, one->u.join.members, other->u.join.member_count,
                         other->u.join.members);
     assert_same_restore(&one->u.join.restore, one->u.join.restore_slots, &other->u.join.restore,
@@ -287,7 +288,7 @@ static void bytes_are_as_documented(void **state)
 {
     (void)state;
     const uint8_t expected[] = {
-        'M', 'S', 'T', 'R', 2, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
+        'M', 'S', 'T', 'R', 3, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
         8,   7,   6,   5,   4, 3, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, /* job, term */
         3,   0,   0,   0,   0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, /* epoch, slot, incarnation */
         42,  0,   0,   0,   0, 0, 0, 0,                         /* step */
