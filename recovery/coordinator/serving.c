@@ -74,12 +74,21 @@ static void serving_send_shared(muster_coordinator *coordinator, muster_broadcas
         muster_peers_lose(coordinator->peers, action->connection);
 }
 
+/* Of an answer that no core gives. Peers ignore a lower term than they have seen, and a job that is not the first of
+ * this process has a higher one than the start. */
+static uint64_t serving_answer_term(const muster_coordinator *coordinator,
+                                    const muster_message *asked)
+{
+    bool ours = asked->term > coordinator->term && asked->term <= coordinator->journal.content.term;
+    return ours ? asked->term : coordinator->term;
+}
+
 void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
                            const muster_message *asked, muster_status status, const char *text)
 {
     muster_message answer = {.type = MUSTER_MESSAGE_REFUSED,
                              .job = asked->job,
-                             .term = coordinator->term,
+                             .term = serving_answer_term(coordinator, asked),
                              .epoch = asked->epoch,
                              .slot = asked->slot,
                              .incarnation = asked->incarnation};
@@ -93,7 +102,7 @@ void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
 {
     muster_message answer = {.type = type,
                              .job = asked->job,
-                             .term = coordinator->term,
+                             .term = serving_answer_term(coordinator, asked),
                              .epoch = asked->epoch,
                              .slot = asked->slot,
                              .incarnation = asked->incarnation};

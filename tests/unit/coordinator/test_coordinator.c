@@ -412,8 +412,22 @@ static void a_rank_of_the_job_before_disturbs_nobody(void **state)
             assert_true(next_term > term);
         }
     }
+    /* Of the second job, before the third: it is told in a term that it listens to. */
+    message = (muster_message){.type = MUSTER_MESSAGE_LEAVE,
+                               .job = muster_hash_text("train"),
+                               .term = next_term,
+                               .epoch = 1};
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_GOODBYE);
     stage_peer_close(&rank);
     stage_peer_close(&launcher);
+    late.term = next_term;
+    late.u.join.epoch_term = next_term;
+    stage_peer cut_off = stage_peer_open(on);
+    stage_peer_send(&cut_off, &late);
+    message = stage_peer_await(&cut_off, MUSTER_MESSAGE_REFUSED);
+    assert_true(message.term >= next_term);
+    stage_peer_close(&cut_off);
 }
 
 /* Another coordinator serves the job: what this one's journal says of it stays as it is. */
