@@ -106,6 +106,20 @@ void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
     core->persist_due = true;
 }
 
+void muster_core_ending_left_before(muster_core *core, muster_core_slot *slot, uint64_t host,
+                                    const muster_message *exited)
+{
+    const muster_core_process process = {
+        .incarnation = exited->incarnation,
+        .process_id = exited->u.process.process_id,
+        .launched_id = exited->u.process.process_id,
+        .host = host,
+    };
+    muster_core_members_fill(core, slot, &process);
+    muster_core_persist(core); /* its launcher may hear this, and go */
+    muster_core_ending_left(core, slot);
+}
+
 void muster_core_ending_leave(muster_core *core, muster_connection connection,
                               muster_core_slot *slot)
 {
@@ -119,7 +133,8 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     if (process->left) {
         return;
     }
-    if (slot->member) {
+    bool of_adoption = core->state == MUSTER_CORE_FORMING && core->adoption.epoch != 0;
+    if (slot->member || of_adoption) {
         muster_core_ending_left(core, slot);
         return;
     }
@@ -155,10 +170,15 @@ void muster_core_ending_turn(muster_core *core)
 {
     int32_t left = 0;
     int32_t staying = 0;
+    bool forming = core->state == MUSTER_CORE_FORMING;
+    if (forming && core->adoption.epoch != 0) {
+        return; /* those that left are members of an epoch that is not ours yet */
+    }
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
-        left += slot->member && slot->process.left;
-        staying += slot->member && !slot->process.left;
+        bool counts = slot->member || forming;
+        left += counts && slot->process.left;
+        staying += counts && !slot->process.left;
     }
     if (left == 0) {
         return;

@@ -9,7 +9,7 @@
 
 #include "core/message.h"
 
-#define MUSTER_WIRE_VERSION 2u
+#define MUSTER_WIRE_VERSION 3u
 #define MUSTER_WIRE_MESSAGE_BYTES_MAX ((size_t)16 << 20)
 
 /* *bytes is allocated; the caller frees it. MUSTER_OK; MUSTER_ERR_NO_MEMORY;

@@ -17,7 +17,7 @@
  *   heartbeat RANKS [waiting C S CALL]      from a thread that computes, or waits
  *   heartbeat RANKS behind C S CALL         from one that computes, and has completed that call
  *   heartbeat RANKS hung                    from one whose progress mark stands still
- *   started|exited RANK [code N|signal N]            by the launcher of its slot
+ *   started|exited RANK [code N|signal N] [member]   by the launcher of its slot, which knows of an epoch with it
  *   dying RANK by RANK             robust futex
  *   late RANK by RANK [in C S CALL]  batch deadline, of that call
  *   quiet RANKS [epoch E] [ring RANKS E:S[c] ...]    holds own and left neighbour's state of a step

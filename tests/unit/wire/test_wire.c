@@ -287,7 +287,7 @@ static void bytes_are_as_documented(void **state)
 {
     (void)state;
     const uint8_t expected[] = {
-        'M', 'S', 'T', 'R', 2, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
+        'M', 'S', 'T', 'R', 3, 0, 0, 0, 7, 0, 0, 0, 8, 0, 0, 0, /* magic, version, type, bytes */
         8,   7,   6,   5,   4, 3, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, /* job, term */
         3,   0,   0,   0,   0, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0, /* epoch, slot, incarnation */
         42,  0,   0,   0,   0, 0, 0, 0,                         /* step */
