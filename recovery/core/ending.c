@@ -38,10 +38,17 @@ static void ending_say_spares(muster_core *core, muster_status status)
     }
 }
 
+/* Where ranks had left, launchers look at their exit codes. */
+static muster_status ending_status_of_launchers(const muster_core *core, muster_status status)
+{
+    return core->others_left ? MUSTER_ERR_LEFT : status;
+}
+
 static void ending_say_launchers(muster_core *core, muster_status status)
 {
     for (size_t i = 0; i < core->launcher_count; i++) {
-        ending_say(core, core->launchers[i].connection, MUSTER_SLOT_NONE, 0, status);
+        ending_say(core, core->launchers[i].connection, MUSTER_SLOT_NONE, 0,
+                   ending_status_of_launchers(core, status));
     }
 }
 
@@ -56,8 +63,7 @@ void muster_core_give_up(muster_core *core, muster_status status, const char *fo
     va_end(arguments);
     muster_core_verdict_flush(core); /* first who is dead, then that this was one too many */
     muster_core_note(core, MUSTER_NOTE_GAVE_UP, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
-                     (int64_t)(core->others_left ? MUSTER_ERR_LEFT : status), "%s",
-                     core->ended_text);
+                     (int64_t)ending_status_of_launchers(core, status), "%s", core->ended_text);
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
         if (muster_core_members_live(slot)) {
@@ -243,7 +249,8 @@ void muster_core_ending_answer(muster_core *core, muster_connection connection,
     if (message->term != 0 && of_launcher) {
         muster_core_launcher_ended(core, connection, message);
         if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN && core->ended_status != MUSTER_OK) {
-            ending_say(core, connection, MUSTER_SLOT_NONE, 0, status);
+            ending_say(core, connection, MUSTER_SLOT_NONE, 0,
+                       ending_status_of_launchers(core, status));
         }
         return;
     }

@@ -122,6 +122,7 @@ typedef struct muster_launcher {
     int64_t kill_ns;   /* when those that are left are killed; 0: not set */
     int64_t kill_keepers_ns;
     bool gave_up;
+    bool calls_differ;    /* the ranks hear that the job is over, and why, and end by themselves */
     bool work_was_done;   /* it was given up because ranks had taken their leave */
     bool silence_said;    /* that the coordinator does not answer */
     int64_t undecided_ns; /* since when nothing lives and somebody's fate is open; 0: no */
