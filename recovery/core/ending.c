@@ -206,6 +206,7 @@ void muster_core_ending_turn(muster_core *core)
         }
         snprintf(core->ended_text, sizeof core->ended_text, "every rank has left the job");
         ending_say_spares(core, MUSTER_ERR_GAVE_UP);
+        ending_say_launchers(core, MUSTER_OK); /* nobody needs their spares any more */
         for (int32_t i = 0; i < core->policy.slot_count; i++) {
             const muster_core_slot *late = &core->slots[i];
             if (!late->member && muster_core_members_live(late)) {
@@ -248,9 +249,9 @@ void muster_core_ending_answer(muster_core *core, muster_connection connection,
                        message->type == MUSTER_MESSAGE_EXITED;
     if (message->term != 0 && of_launcher) {
         muster_core_launcher_ended(core, connection, message);
-        if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN && core->ended_status != MUSTER_OK) {
+        if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
             ending_say(core, connection, MUSTER_SLOT_NONE, 0,
-                       ending_status_of_launchers(core, status));
+                       ending_status_of_launchers(core, core->ended_status));
         }
         return;
     }

@@ -221,14 +221,15 @@ static void hearing_refused(muster_launcher *launcher, const muster_message *mes
     muster_ending_fail(launcher, MUSTER_RUN_EXIT_COORDINATOR);
 }
 
-/* The note says it in words. A launcher whose note was lost with a connection, or with a coordinator, learns it here.
+/* Everybody has left, or the job was given up: the note says it in words. A launcher whose note was lost with a connection, or with a coordinator, learns it here.
  * Ranks that are in different calls end by themselves, with a code of their own. */
 static void hearing_gave_up(muster_launcher *launcher, const muster_message *message)
 {
     const char *text = message->u.refused.text;
     int length = (int)strnlen(text, sizeof message->u.refused.text);
     bool differ = message->u.refused.status == MUSTER_ERR_CALLS_DIFFER;
-    if (launcher->gave_up || launcher->calls_differ)
+    launcher->job_over = true;
+    if (message->u.refused.status == MUSTER_OK || launcher->gave_up || launcher->calls_differ)
         return;
     muster_launcher_say(launcher, "%s: %.*s",
                         muster_note_text(differ ? MUSTER_NOTE_CALLS_DIFFER : MUSTER_NOTE_GAVE_UP),
