@@ -127,7 +127,8 @@ static void hearing_say_timing(muster_launcher *launcher)
     if (timing.start_ms >= 0)
         snprintf(start, sizeof start, " (start %.1f ms)", timing.start_ms);
     if (timing.detect_ms >= 0)
-        snprintf(detect, sizeof detect, "detect %.1f ms", timing.detect_ms);
+        snprintf(detect, sizeof detect, "detect %.1f ms%s", timing.detect_ms,
+                 launcher->report.two_clocks ? " (until it was told here)" : "");
     muster_launcher_say(launcher,
                         "timing: %s, release %.1f ms, rebuild %.1f ms%s: epoch %llu goes "
                         "on with %d ranks",
@@ -187,7 +188,7 @@ static void hearing_note(muster_launcher *launcher, const muster_note *note)
         rank->joined = true;
     if (rank != NULL && note->kind == MUSTER_NOTE_LEFT)
         rank->left = true;
-    switch (muster_report_note(&launcher->report, note)) {
+    switch (muster_report_note(&launcher->report, note, launcher->now_ns)) {
     case MUSTER_REPORT_RESUMED:
         hearing_say_timing(launcher);
         break;
