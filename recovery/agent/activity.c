@@ -97,6 +97,11 @@ void muster_activity_committed(muster_activity_marks *marks, uint64_t step)
     atomic_store_explicit(&marks->has_committed_step, true, memory_order_release);
 }
 
+void muster_activity_forget_committed(muster_activity_marks *marks)
+{
+    atomic_store_explicit(&marks->has_committed_step, false, memory_order_release);
+}
+
 void muster_activity_read(muster_activity_marks *marks, muster_activity *activity)
 {
     memset(activity, 0, sizeof *activity);

@@ -38,6 +38,8 @@ void muster_activity_completed(muster_activity_marks *marks, uint64_t communicat
 /* A new epoch: its calls are numbered from the start, so the last of the old one says nothing any more. */
 void muster_activity_forget_last(muster_activity_marks *marks);
 void muster_activity_committed(muster_activity_marks *marks, uint64_t step);
+/* The committed steps are lost; the next ones may have lower numbers. */
+void muster_activity_forget_committed(muster_activity_marks *marks);
 
 /* What holds now; the fields of a wait always belong together, and those of a completed call. */
 void muster_activity_read(muster_activity_marks *marks, muster_activity *activity);

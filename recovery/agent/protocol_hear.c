@@ -228,6 +228,9 @@ static bool hear_agreed(muster_protocol *protocol, muster_message *message)
     muster_message_clean_up(&protocol->agreed);
     protocol->agreed = *message;
     memset(message, 0, sizeof *message);
+    if (protocol->agreed.u.agreed.restore.state_lost) {
+        muster_activity_forget_committed(&protocol->marks); /* before a heartbeat names the epoch */
+    }
     atomic_store(&protocol->epoch, protocol->agreed.epoch);
     return current > 0;
 }

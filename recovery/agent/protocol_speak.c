@@ -62,6 +62,7 @@ static void protocol_say_join(muster_protocol *protocol, muster_protocol_turn *t
         join.u.join.rejoin = protocol->joined;
         if (protocol->agreed.type == MUSTER_MESSAGE_AGREED) {
             join.u.join.revoked = muster_protocol_revoked(protocol, join.epoch);
+            join.u.join.epoch_term = protocol->agreed.term;
             join.u.join.member_count = protocol->agreed.u.agreed.member_count;
             join.u.join.members = protocol->agreed.u.agreed.members; /* borrowed for the send */
             join.u.join.restore = protocol->agreed.u.agreed.restore;

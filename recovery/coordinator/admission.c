@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/admission.h"
 
-/* No coordinator comes to this; a higher one would leave no room for the next. */
-#define ADMISSION_TERM_MAX (UINT64_MAX / 4)
+/* Neither a term nor an epoch comes to this; a higher one would leave no room for the next. */
+#define ADMISSION_NUMBER_MAX (UINT64_MAX / 4)
 
 bool muster_admission_say(muster_coordinator *coordinator, muster_hosted_job *job,
                           const muster_core_event *event, const muster_core_action *action)
@@ -26,7 +26,7 @@ bool muster_admission_key(muster_coordinator *coordinator, muster_peer *peer,
                           const muster_message *message)
 {
     const muster_gate *gate = coordinator->gate;
-    if (message->term > ADMISSION_TERM_MAX) {
+    if (message->term > ADMISSION_NUMBER_MAX || message->epoch > ADMISSION_NUMBER_MAX) {
         coordinator->counters.malformed++;
         return false;
     }
@@ -50,6 +50,25 @@ bool muster_admission_key(muster_coordinator *coordinator, muster_peer *peer,
     muster_serving_refuse(
         coordinator, peer->connection, message, MUSTER_ERR_FOREIGN,
         "this key is not allowed in this job: see jobs= in the coordinator's list");
+    return false;
+}
+
+/* A name is used again, and a rank of the job before may come back late. Terms tell: this process has handed out all
+ * from its own on, each to one job. Where it has the journal of that job's successor only, the core tells. */
+bool muster_admission_epoch(muster_coordinator *coordinator, const muster_peer *peer,
+                            const muster_message *message)
+{
+    if (message->type != MUSTER_MESSAGE_JOIN || !message->u.join.rejoin || message->epoch == 0)
+        return true;
+    const uint64_t term = message->u.join.epoch_term;
+    if (term < coordinator->term || term > coordinator->journal.content.term)
+        return true;
+    const muster_hosted_job *job = muster_jobs_find(&coordinator->jobs, message->job);
+    if (job != NULL && (job->ended || term >= muster_core_term(job->core)))
+        return true;
+    coordinator->counters.foreign_jobs++;
+    muster_serving_refuse(coordinator, peer->connection, message, MUSTER_ERR_FENCED,
+                          "this process was in an earlier job of this name, which is over");
     return false;
 }
 

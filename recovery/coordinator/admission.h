@@ -9,6 +9,9 @@
 /* Whether the sender's key may take part in the message's job. Before the job is looked for. */
 bool muster_admission_key(muster_coordinator *coordinator, muster_peer *peer,
                           const muster_message *message);
+/* False: a rank of a job that is over by now, of whatever name. Before the job is looked for, or made. */
+bool muster_admission_epoch(muster_coordinator *coordinator, const muster_peer *peer,
+                            const muster_message *message);
 /* Whether it may say this in it. */
 bool muster_admission_hear(muster_coordinator *coordinator, muster_hosted_job *job,
                            muster_peer *peer, const muster_message *message);

@@ -163,7 +163,7 @@ static int coordinator_parse(coordinator_command *command, int argc, char **argv
     optind = 1;
     opterr = 0; /* it would say "coordinator:" and no more */
     for (;;) {
-        int option = getopt_long(argc, argv, "", options, NULL);
+        int option = getopt_long(argc, argv, "h", options, NULL);
         if (option == -1)
             break;
         if (option == '?')

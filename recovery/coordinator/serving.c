@@ -171,6 +171,9 @@ static void serving_end(muster_coordinator *coordinator, muster_hosted_job *job,
     muster_error_init(&error);
     job->ended = true;
     job->ended_ns = now_ns;
+    muster_status why = MUSTER_OK;
+    if (muster_core_ended(job->core, &why) && why == MUSTER_ERR_FENCED)
+        return; /* another coordinator serves it, perhaps from this very journal: it is not ours to end */
     muster_status status = muster_journal_remove(&coordinator->journal, job->job, &error);
     if (status != MUSTER_OK)
         serving_fail(coordinator, status, &error, "the coordinator cannot keep its journal");
@@ -417,6 +420,8 @@ static void serving_hear(muster_coordinator *coordinator, muster_peer *peer,
                               "this connection belongs to another job");
         return;
     }
+    if (!muster_admission_epoch(coordinator, peer, message))
+        return;
     muster_hosted_job *job = serving_job_of(coordinator, connection, message);
     if (job == NULL || !muster_admission_hear(coordinator, job, peer, message))
         return;

@@ -123,7 +123,7 @@ static void core_heartbeat(muster_core *core, muster_core_slot *slot, const must
     muster_core_activity_update(core, slot, activity);
     process->said_epoch = message->epoch;
     if (activity->has_committed_step) {
-        muster_core_committed_progress(core, activity->committed_step);
+        muster_core_committed_progress(core, message->epoch, activity->committed_step);
     }
     bool behind = (core->state == MUSTER_CORE_CONNECTING && message->epoch < core->epoch) ||
                   (core->state == MUSTER_CORE_REVOKED && !process->quiet);

@@ -185,6 +185,7 @@ typedef struct muster_core_adoption {
 struct muster_core {
     uint64_t job;
     uint64_t term;
+    uint64_t began_term; /* in which its first epoch was agreed; 0: not yet, or nobody knows */
     muster_policy policy;
     bool someone_left; /* in this epoch */
     bool others_left;  /* so many that too few remain: why the job is given up */
@@ -402,8 +403,8 @@ void muster_core_past_add_slots(muster_core *core, uint64_t epoch, const int32_t
                                 int32_t slot_count);
 void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t epoch,
                            uint64_t step);
-/* As a heartbeat tells it: without the epoch. */
-void muster_core_committed_progress(muster_core *core, uint64_t step);
+/* As a heartbeat tells it: the epoch is that which the rank is in. */
+void muster_core_committed_progress(muster_core *core, uint64_t epoch, uint64_t step);
 
 /* awaited.c: tells a rank that waits for others for whom, where that is news. */
 void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot);

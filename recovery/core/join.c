@@ -199,6 +199,15 @@ static bool join_seat(muster_core *core, muster_connection connection, muster_co
     return true;
 }
 
+/* A name is used again, and a rank of the job before may wake up, or come back from behind a cut, when this one
+ * has formed: its epoch may have the higher number. Whoever is of this job has its epoch from the term in which
+ * the job began, or a later one. */
+static bool join_of_earlier_job(const muster_core *core, const muster_message *message)
+{
+    return message->u.join.rejoin && message->epoch > 0 &&
+           message->u.join.epoch_term < core->began_term;
+}
+
 void muster_core_join(muster_core *core, muster_connection connection,
                       const muster_message *message)
 {
@@ -207,6 +216,13 @@ void muster_core_join(muster_core *core, muster_connection connection,
     }
     if (message->slot == MUSTER_SLOT_SPARE_WIRE) {
         join_spare(core, connection, message);
+        return;
+    }
+    if (join_of_earlier_job(core, message)) {
+        muster_core_refuse(core, connection, message, MUSTER_ERR_FENCED,
+                           "slot %d, incarnation %u was in epoch %llu of an earlier job of this "
+                           "name; that job is over",
+                           message->slot, message->incarnation, (unsigned long long)message->epoch);
         return;
     }
     if (message->u.join.rejoin && message->epoch > 0 &&

@@ -213,6 +213,7 @@ typedef struct muster_message {
              * the epoch it is in, 0 for a new process; term in the header the last one it saw. */
             bool rejoin;
             bool revoked;         /* it knows its epoch to be revoked */
+            uint64_t epoch_term;  /* the term in which its epoch was agreed; 0: it is in none */
             int32_t member_count; /* members of its epoch, where it rejoins */
             muster_member *members;
             muster_restore restore; /* as in its epoch's AGREED: where the step states are from */

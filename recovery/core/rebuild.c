@@ -174,6 +174,9 @@ static uint32_t rebuild_kind(const muster_core *core)
 static void rebuild_agree(muster_core *core)
 {
     muster_core_restore_point_clear(core);
+    if (core->epoch == 0) {
+        core->began_term = core->term;
+    }
     if (core->epoch > 0) {
         muster_core_restore_point_choose(core);
     } else if (core->epoch_floor > 0 || core->met_before) {

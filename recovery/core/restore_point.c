@@ -38,9 +38,13 @@ void muster_core_past_add_slots(muster_core *core, uint64_t epoch, const int32_t
                                 int32_t slot_count)
 {
     if (core->past_count == MUSTER_CORE_PASTS_MAX) {
-        free(core->pasts[0].slots);
-        memmove(&core->pasts[0], &core->pasts[1],
-                (MUSTER_CORE_PASTS_MAX - 1) * sizeof core->pasts[0]);
+        /* The oldest goes, but for the one whose step the job goes on from: until the next commit survivors hold
+         * no other, however often they rebuild before. */
+        bool needed = core->restore.has_step && core->pasts[0].epoch == core->restore.epoch;
+        int32_t oldest = needed ? 1 : 0;
+        free(core->pasts[oldest].slots);
+        memmove(&core->pasts[oldest], &core->pasts[oldest + 1],
+                (size_t)(MUSTER_CORE_PASTS_MAX - 1 - oldest) * sizeof core->pasts[0]);
         core->past_count--;
     }
     muster_core_past *past = &core->pasts[core->past_count++];
@@ -208,12 +212,15 @@ void muster_core_committed(muster_core *core, muster_core_slot *slot, uint64_t e
     muster_core_note(core, MUSTER_NOTE_COMMITTED, slot->slot, slot->process.incarnation,
                      MUSTER_EVIDENCE_NONE, (int64_t)step, "step %llu is committed",
                      (unsigned long long)step);
-    muster_core_committed_progress(core, step);
+    muster_core_committed_progress(core, epoch, step);
     muster_core_grow_at_step(core, epoch);
 }
 
-void muster_core_committed_progress(muster_core *core, uint64_t step)
+void muster_core_committed_progress(muster_core *core, uint64_t epoch, uint64_t step)
 {
+    if (core->restore.state_lost && epoch < core->epoch) {
+        return; /* said before that rank heard that the steps until then are lost: those after them count anew */
+    }
     if (!core->has_committed) {
         core->has_committed = true;
         core->persist_due = true; /* or a job that is lost as a whole would begin anew unawares */

@@ -10,7 +10,7 @@
 #include "core/stream_fields.h"
 
 #define SAVE_MAGIC 0x4352534du /* "MSRC" */
-#define SAVE_VERSION 3u
+#define SAVE_VERSION 4u
 /* Ten years: so that no sum with a clock can overflow. */
 #define SAVE_DEADLINE_NS_MAX ((int64_t)10 * 365 * 24 * 3600 * 1000000000)
 
@@ -101,6 +101,7 @@ static void save_stream(muster_stream *stream, muster_core *core)
     }
     muster_stream_u64(stream, &core->job);
     muster_stream_u64(stream, &core->term);
+    muster_stream_u64(stream, &core->began_term);
     muster_stream_policy(stream, &core->policy);
     muster_stream_bool(stream, &core->policy_open);
     muster_stream_u8(stream, &state);
@@ -290,9 +291,9 @@ muster_core *muster_core_restore(const void *saved, size_t saved_bytes, uint64_t
         muster_core_free(core);
         return NULL;
     }
-    if (term > core->term) {
-        core->term = term;
-    }
+    /* Above the saved one in any case: that may be above all that the journal and the wall clock know, since it was
+     * raised above what ranks had seen. */
+    core->term = term > core->term ? term : core->term + 1;
     core->restored = true;
     core->persist_due = true;
     muster_error_set_ok(error);

@@ -69,7 +69,7 @@ static int status_parse(status_command *command, int argc, char **argv)
     int option = 0;
     optind = 1;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case 'a':
             command->http = optarg;

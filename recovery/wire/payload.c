@@ -51,6 +51,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
         muster_stream_blob(stream, &message->u.join.blob);
         muster_stream_bool(stream, &message->u.join.rejoin);
         muster_stream_bool(stream, &message->u.join.revoked);
+        muster_stream_u64(stream, &message->u.join.epoch_term);
         muster_stream_members(stream, &message->u.join.member_count, &message->u.join.members);
         payload_restore(stream, &message->u.join.restore, &message->u.join.restore_slots);
         muster_stream_deaths(stream, &message->u.join.death_count, &message->u.join.deaths);

@@ -2,6 +2,7 @@
 #include "bench/bench.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -62,6 +63,11 @@ static int run_ranks(int ranks)
     return EXIT_FAILED;
 }
 
+static bool asks_for_help(const char *argument)
+{
+    return strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0;
+}
+
 int muster_bench_main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "collective";
@@ -71,7 +77,7 @@ int muster_bench_main(int argc, char **argv)
         return muster_nccl_bench_main(argc - 1, argv + 1);
     if (strcmp(what, "nccl-rank") == 0)
         return muster_nccl_bench_rank_main(argc - 1, argv + 1);
-    if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
+    if (asks_for_help(what) || (argc == 3 && asks_for_help(argv[2]))) {
         print_help(stdout);
         return EXIT_OK;
     }

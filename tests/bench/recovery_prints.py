@@ -25,5 +25,5 @@ for kind in KINDS:
     print(f"{kind}: {', '.join(f'{match[2]} {float(match[3]) / 1e3:.1f} ms' for match in lines)}")
 wrong = subprocess.run([muster, "bench", "recovery", "--only", "nothing"], capture_output=True,
                        text=True, timeout=20)
-if wrong.returncode != 2 or "usage" not in wrong.stderr:
+if wrong.returncode != 2 or "no kind 'nothing'" not in wrong.stderr or wrong.stdout:
     sys.exit(f"a kind that there is not was not refused: {wrong}")

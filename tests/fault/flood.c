@@ -131,6 +131,8 @@ static void flood_make_plausible(flood *of, const flood_peer *peer, muster_messa
         message->u.join.process_id = (int32_t)flood_below(of, 40) + 1;
         message->u.join.host = flood_below(of, 2);
         message->u.join.rejoin = message->epoch > 0 && flood_below(of, 3) == 0;
+        if (flood_below(of, 4) > 0)
+            message->u.join.epoch_term = peer->term;
         if (flood_below(of, 4) == 0)
             message->incarnation = UINT32_MAX;
         for (int32_t i = 0; i < message->u.join.member_count; i++) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input: one clear sentence, exit code 2, no hang, nothing started."""
 import os
+import re
 import resource
 import subprocess
 
@@ -20,8 +21,15 @@ CASES = [
     (["run", "-n", "2", "--coordinator", "ipc://" + "x" * 200, "--", "true"], "107"),
     (["run", "-n", "2", "--on-loss", "panic", "--", "true"], "'replace' or 'shrink'"),
     (["run", "-n", "2", "--min-ranks", "3", "--", "true"], "--min-ranks 3"),
-    (["run", "-n", "2", "--silence-ms", "500", "--", "true"], "silence"),
+    (["run", "-n", "2", "--silence-ms", "500", "--", "true"],
+     "suspect (1000 ms) must be below silence (500 ms), because"),
+    (["coordinator", "--bind", "tcp://127.0.0.1:*", "--silence-ms", "500"],
+     "suspect (1000 ms) must be below silence (500 ms), because"),
     (["run", "-n", "2", "--drill", "slot=5,step=1,signal=KILL", "--", "true"], "slot 5"),
+    (["bench", "recovery", "--runs", "x"], "--runs: expected a number from 1"),
+    (["bench", "recovery", "--ranks", "2"], "--ranks: expected a number from 3"),
+    (["bench", "recovery", "--only", "nothing"], "no kind 'nothing'"),
+    (["bench", "recovery", "--frobnicate"], "--frobnicate"),
     (["coordinator"], "--bind is missing"),
     (["coordinator", "--bind"], "--bind"),
     (["coordinator", "--bind", "nonsense"], "tcp://HOST:PORT"),
@@ -78,8 +86,16 @@ def a_journal_that_is_held_or_damaged():
 
 def help_and_version():
     with Place() as place:
-        for arguments in (["help"], ["--help"], ["version"], ["run", "--help"],
-                          ["coordinator", "--help"]):
+        commands = re.findall(r"^  (\S+) ", muster(place, ["help"]).stdout, re.MULTILINE)
+        check({"run", "coordinator", "status", "keys", "postmortem", "bench"} <= set(commands), commands)
+        asked = [[command] for command in commands if command not in ("help", "version")]
+        asked += [["bench", "recovery"], ["bench", "collective"], ["bench", "nccl"]]
+        for command in asked:
+            for option in ("--help", "-h"):
+                done = muster(place, [*command, option])
+                check(done.returncode == 0 and done.stdout.startswith("usage: muster") and not done.stderr,
+                      f"{command} {option}: {done}")
+        for arguments in (["help"], ["--help"], ["-h"], ["version"], ["--version"]):
             done = muster(place, arguments)
             check(done.returncode == 0 and done.stdout and not done.stderr, f"{arguments}: {done}")
         text = muster(place, ["run", "--help"]).stdout

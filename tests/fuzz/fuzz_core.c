@@ -81,6 +81,8 @@ static bool fuzz_decode(fuzz *of, muster_message *message)
     if (message->type == MUSTER_MESSAGE_JOIN) {
         message->u.join.library_version = MUSTER_VERSION;
         message->u.join.slot_count &= FUZZ_SLOTS_MAX - 1;
+        if (message->u.join.epoch_term % 2 == 0)
+            message->u.join.epoch_term = of->term;
     }
     if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
         message->u.launcher_join.policy.slot_count &= FUZZ_SLOTS_MAX - 1;

@@ -35,6 +35,7 @@ static void command_job(scenario_play *play, char **words, int count)
     policy->max_replacements = 100;
     policy->crash_loop_deaths = 3;
     muster_deadlines_defaults(&policy->deadlines);
+    uint64_t term = 1;
     for (int i = 1; i < count; i++) {
         char *value = strchr(words[i], '=');
         if (!value) {
@@ -43,7 +44,9 @@ static void command_job(scenario_play *play, char **words, int count)
         *value++ = '\0';
         muster_error error;
         muster_error_init(&error);
-        if (strcmp(words[i], "slots") == 0) {
+        if (strcmp(words[i], "term") == 0) {
+            term = strtoull(value, NULL, 10);
+        } else if (strcmp(words[i], "slots") == 0) {
             policy->slot_count = atoi(value);
         } else if (strcmp(words[i], "on_loss") == 0) {
             policy->on_loss =
@@ -61,7 +64,8 @@ static void command_job(scenario_play *play, char **words, int count)
             play_fail(play, "%s", error.message);
         }
     }
-    play->core = muster_core_new(JOB, 1, policy);
+    muster_core_free(play->core); /* the job before this one is over */
+    play->core = muster_core_new(JOB, term, policy);
     play_tick(play);
 }
 
@@ -166,6 +170,7 @@ static void command_rejoin(scenario_play *play, char **words, int count)
         muster_message message;
         join_fill(play, rank, &message);
         message.u.join.rejoin = true;
+        message.u.join.epoch_term = rank->epoch_term;
         message.u.join.revoked = word_there(words, count, "revoked");
         message.u.join.member_count = rank->member_count;
         if (of) {
@@ -204,7 +209,18 @@ static void heartbeat(scenario_play *play, play_client *rank, char **words, int 
     }
     bool stands = activity->waiting || word_there(words, count, "hung");
     activity->progress_mark = stands ? rank->mark : ++rank->mark;
+    const char *step = word_after(words, count, "step"); /* that it saw committed last */
+    activity->has_committed_step = step != NULL;
+    activity->committed_step = step ? strtoull(step, NULL, 10) : 0;
+    const char *epoch = word_after(words, count, "epoch"); /* said then, and heard only now */
+    if (!epoch) {
+        play_say(play, rank, &message);
+        return;
+    }
+    const uint64_t epoch_now = rank->epoch;
+    rank->epoch = strtoull(epoch, NULL, 10);
     play_say(play, rank, &message);
+    rank->epoch = epoch_now;
 }
 
 static void holdings_add(scenario_play *play, muster_message *message, const play_client *rank,

@@ -146,6 +146,7 @@ static void play_learn_members(play_client *to, const muster_message *message)
     }
     MUSTER_ASSERT(member_count <= RANKS_MAX);
     to->epoch = message->epoch;
+    to->epoch_term = message->term;
     to->member_count = member_count;
     for (int32_t i = 0; i < member_count; i++) {
         to->members[i] = members[i];

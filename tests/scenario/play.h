@@ -21,6 +21,7 @@ typedef struct play_client {
     uint32_t incarnation;
     int32_t process_id;
     uint64_t epoch;
+    uint64_t epoch_term; /* in which its epoch was agreed */
     uint64_t term;
     uint64_t mark;
     muster_member members[RANKS_MAX];

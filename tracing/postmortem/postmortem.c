@@ -106,7 +106,7 @@ int muster_postmortem_main(int argc, char **argv)
     bool json = false;
     optind = 1;
     int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (option == 'h') {
             postmortem_usage(stdout);
             return EXIT_FOUND;

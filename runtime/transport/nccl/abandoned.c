@@ -32,27 +32,40 @@ static bool is_before(const struct timespec *one, const struct timespec *other)
            (one->tv_sec == other->tv_sec && one->tv_nsec < other->tv_nsec);
 }
 
-/* The kernel grants this lease where no process has the file open for writing, or mapped, but through `file`; NCCL has
- * its files open from their creation until they are removed. Who opens it meanwhile waits until `file` is closed, and
- * its holder gets a signal: one that is ignored by default, since the usual one would end this process. */
-static bool is_abandoned(int file)
+/* The kernel grants this lease where no process has the file open for writing, or mapped, but through `file`. Who opens
+ * it meanwhile waits until `file` is closed, and its holder gets a signal: one that is ignored by default, since the
+ * usual one would end this process. */
+static bool has_nobody(int file)
 {
     return fcntl(file, F_SETSIG, SIGURG) == 0 && fcntl(file, F_SETLEASE, F_WRLCK) == 0;
+}
+
+static bool is_same(int file, const struct stat *named)
+{
+    struct stat opened;
+    return fstat(file, &opened) == 0 && opened.st_ino == named->st_ino &&
+           opened.st_dev == named->st_dev;
+}
+
+/* NCCL has its files open from their creation until they are removed; the kernel counts that from a moment after the name
+ * is seen, but before NCCL gives the file its size. */
+static bool is_candidate(const struct stat *named, const struct timespec *since)
+{
+    return S_ISREG(named->st_mode) && named->st_size > 0 && named->st_uid == geteuid() &&
+           !is_before(&named->st_ctim, since);
 }
 
 /* False: in use, or looked at by another survivor right now. */
 static bool remove_one(int folder, const char *name, const struct timespec *since)
 {
-    struct stat named, opened;
-    if (fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(named.st_mode) ||
-        named.st_uid != geteuid() || is_before(&named.st_ctim, since))
+    struct stat named;
+    if (fstatat(folder, name, &named, AT_SYMLINK_NOFOLLOW) != 0 || !is_candidate(&named, since))
         return true;
     const int file = openat(folder, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (file < 0)
         return false;
-    const bool abandoned = is_abandoned(file);
-    if (abandoned && fstat(file, &opened) == 0 && opened.st_ino == named.st_ino &&
-        opened.st_dev == named.st_dev)
+    const bool abandoned = has_nobody(file) && is_same(file, &named);
+    if (abandoned)
         (void)unlinkat(folder, name, 0);
     close(file);
     return abandoned;

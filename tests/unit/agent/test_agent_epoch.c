@@ -557,6 +557,19 @@ static void heartbeats_carry_the_marks(void **state)
     assert_int_equal(activity.committed_step, 7);
     muster_message committed = fake_take(fake, MUSTER_MESSAGE_COMMITTED);
     assert_int_equal(committed.u.committed.step, 7);
+
+    /* The step is lost: what is committed from here on may have a lower number. */
+    muster_message agreed = fake_message(fake, MUSTER_MESSAGE_AGREED, 1, 2);
+    agreed.u.agreed.member_count = 1;
+    agreed.u.agreed.members = calloc(1, sizeof *agreed.u.agreed.members);
+    assert_non_null(agreed.u.agreed.members);
+    agreed.u.agreed.members[0].slot = 1;
+    agreed.u.agreed.restore.state_lost = true;
+    fake_send(fake, &agreed);
+    do {
+        heartbeat = fake_take(fake, MUSTER_MESSAGE_HEARTBEAT);
+    } while (heartbeat.epoch != 2);
+    assert_false(heartbeat.u.heartbeat.activity.has_committed_step);
     muster_agent_stop(agent);
     fake_stop(fake);
 }

@@ -88,6 +88,16 @@ static void rejoins_with_what_it_knows(void **state)
     assert_int_equal(quiet.u.quiet.holding_count, 1);
     muster_message_clean_up(&quiet);
     await_term(agent, 4);
+    /* Its epoch is of the term in which that was agreed, whoever asks. */
+    muster_message rejoin = fake_message(fake, MUSTER_MESSAGE_REJOIN, 1, 0);
+    fake_send(fake, &rejoin);
+    uint64_t term = 0;
+    while (term != 4) {
+        join = fake_take(fake, MUSTER_MESSAGE_JOIN);
+        term = join.term;
+        assert_int_equal(join.u.join.epoch_term, 3);
+        muster_message_clean_up(&join);
+    }
     agree(fake, agent, 5);
     establish(fake, agent, 5);
     muster_agent_stop(agent);

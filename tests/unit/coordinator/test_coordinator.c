@@ -19,8 +19,33 @@
 
 #include "base/hash.h"
 #include "coordinator/coordinator.h"
+#include "coordinator/jobs.h"
 #include "stage.h"
 #include "wire/wire.h"
+
+typedef uint64_t (*counter)(const muster_refusals *refusals);
+
+#define COUNTER(name) \
+    static uint64_t name(const muster_refusals *refusals) \
+    { \
+        return refusals->name; \
+    }
+COUNTER(malformed)
+COUNTER(no_room)
+COUNTER(other_versions)
+COUNTER(foreign_jobs)
+
+static void await_count(const stage *on, counter which, uint64_t least)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    for (int i = 0; i < STAGE_WAIT_MS / 2; i++) {
+        muster_refusals refusals = muster_coordinator_refusals(on->coordinator);
+        if (which(&refusals) >= least)
+            return;
+        nanosleep(&pause, NULL);
+    }
+    fail_msg("it was not counted");
+}
 
 /* ---- */
 
@@ -167,6 +192,7 @@ static void it_comes_back_and_leaves(stage_peer *rank, uint64_t term)
     message.term = term;
     message.epoch = 1;
     message.u.join.rejoin = true;
+    message.u.join.epoch_term = term;
     message.u.join.members = &member;
     message.u.join.member_count = 1;
     stage_peer_send(rank, &message);
@@ -314,6 +340,8 @@ static void rubbish_and_other_versions_do_no_harm(void **state)
     message = stage_launcher_join("train", 1);
     stage_peer_send(&launcher, &message);
     message = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
+    await_count(on, malformed, 400);
+    await_count(on, other_versions, 1);
     stage_peer_close(&launcher);
     stage_peer_close(&stranger);
 }
@@ -365,6 +393,168 @@ static void a_peer_that_does_not_read_stops_nobody(void **state)
     stage_peer_close(&stuck);
 }
 
+/* One more would be none. */
+static void numbers_at_the_end_of_their_range_are_refused(void **state)
+{
+    stage *on = *state;
+    stage_peer launcher = stage_peer_open(on);
+    stage_peer rank = stage_peer_open(on);
+    muster_message message = stage_launcher_join("train", 2);
+    message.epoch = UINT64_MAX;
+    stage_peer_send(&launcher, &message);
+    await_count(on, malformed, 1);
+    message = stage_rank_join("train", 0, 1);
+    message.epoch = UINT64_MAX;
+    message.u.join.rejoin = true;
+    stage_peer_send(&launcher, &message);
+    await_count(on, malformed, 2);
+    message.epoch = 1;
+    message.term = UINT64_MAX;
+    stage_peer_send(&launcher, &message);
+    await_count(on, malformed, 3);
+    message = stage_launcher_join("train", 1);
+    stage_peer_send(&launcher, &message);
+    message = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
+    message = stage_rank_join("train", 0, 1);
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_AGREED);
+    assert_int_equal(message.epoch, 1);
+    muster_message_clean_up(&message);
+    stage_peer_close(&rank);
+    stage_peer_close(&launcher);
+}
+
+static void a_job_too_many_finds_no_room(void **state)
+{
+    enum { JOBS = MUSTER_COORDINATOR_SLOTS_MAX / MUSTER_SLOTS_MAX };
+    stage *on = *state;
+    stage_peer launchers[JOBS + 1];
+    char name[32];
+    for (int i = 0; i <= JOBS; i++) {
+        snprintf(name, sizeof name, "large%d", i);
+        launchers[i] = stage_peer_open(on);
+        muster_message message = stage_launcher_join(name, MUSTER_SLOTS_MAX);
+        stage_peer_send(&launchers[i], &message);
+        message = stage_peer_await(&launchers[i], i < JOBS ? MUSTER_MESSAGE_LAUNCHER_WELCOME
+                                                           : MUSTER_MESSAGE_REFUSED);
+        if (i == JOBS)
+            assert_int_equal(message.u.refused.status, MUSTER_ERR_NO_MEMORY);
+    }
+    await_count(on, no_room, 1);
+    /* One that is left by all, and never formed, gives way. */
+    stage_peer_close(&launchers[0]);
+    const struct timespec pause = {.tv_nsec = 20000000};
+    bool welcome = false;
+    for (int i = 0; i < STAGE_WAIT_MS / 20 && !welcome; i++) {
+        char bytes[4096];
+        muster_message message = stage_launcher_join(name, MUSTER_SLOTS_MAX);
+        stage_peer_send(&launchers[JOBS], &message);
+        int got = zmq_recv(launchers[JOBS].socket, bytes, sizeof bytes, 0);
+        assert_in_range(got, 1, sizeof bytes);
+        assert_int_equal(muster_wire_decode(bytes, (size_t)got, &message, NULL), MUSTER_OK);
+        welcome = message.type == MUSTER_MESSAGE_LAUNCHER_WELCOME;
+        muster_message_clean_up(&message);
+        nanosleep(&pause, NULL);
+    }
+    assert_true(welcome);
+    for (int i = 1; i <= JOBS; i++)
+        stage_peer_close(&launchers[i]);
+}
+
+static stage_peer rank_in_first_epoch(const stage *on, uint64_t *term)
+{
+    stage_peer rank = stage_peer_open(on);
+    muster_message message = stage_rank_join("train", 0, 1);
+    message.incarnation = UINT32_MAX;
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_AGREED);
+    assert_int_equal(message.epoch, 1);
+    *term = message.term;
+    muster_message_clean_up(&message);
+    message = (muster_message){.type = MUSTER_MESSAGE_CONNECTED,
+                               .job = muster_hash_text("train"),
+                               .term = *term,
+                               .epoch = 1};
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_ESTABLISHED);
+    return rank;
+}
+
+/* The name is used again: a rank that was cut off from the job before comes back when nobody runs, when the next
+ * one forms and when it runs. Each time it would have been the one to know of the highest epoch. */
+static void a_rank_of_the_job_before_disturbs_nobody(void **state)
+{
+    stage *on = *state;
+    uint64_t term = 0;
+    stage_peer rank = rank_in_first_epoch(on, &term);
+    muster_message message = {
+        .type = MUSTER_MESSAGE_LEAVE, .job = muster_hash_text("train"), .term = term, .epoch = 1};
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_GOODBYE);
+    stage_peer_close(&rank);
+
+    muster_member members[] = {{.slot = 0, .process_id = 2000}};
+    muster_message late = stage_rank_join("train", 0, 1);
+    late.term = term;
+    late.epoch = 7;
+    late.u.join.rejoin = true;
+    late.u.join.epoch_term = term;
+    late.u.join.member_count = 1;
+    late.u.join.members = members;
+    stage_peer launcher = stage_peer_open(on);
+    uint64_t next_term = 0;
+    for (uint64_t i = 0; i < 3; i++) {
+        stage_peer cut_off = stage_peer_open(on);
+        stage_peer_send(&cut_off, &late);
+        message = stage_peer_await(&cut_off, MUSTER_MESSAGE_REFUSED);
+        assert_int_equal(message.u.refused.status, MUSTER_ERR_FENCED);
+        await_count(on, foreign_jobs, i + 1);
+        stage_peer_close(&cut_off);
+        if (i == 0) {
+            message = stage_launcher_join("train", 1);
+            stage_peer_send(&launcher, &message);
+            message = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
+            assert_false(message.u.welcome.begun);
+        } else if (i == 1) {
+            rank = rank_in_first_epoch(on, &next_term);
+            assert_true(next_term > term);
+        }
+    }
+    stage_peer_close(&rank);
+    stage_peer_close(&launcher);
+}
+
+/* Another coordinator serves the job: what this one's journal says of it stays as it is. */
+static void who_fences_itself_leaves_the_journal_alone(void **state)
+{
+    stage *on = *state;
+    uint64_t term = 0;
+    stage_peer rank = rank_in_first_epoch(on, &term);
+    muster_message message = {.type = MUSTER_MESSAGE_HEARTBEAT,
+                              .job = muster_hash_text("train"),
+                              .term = term + 1000,
+                              .epoch = 1};
+    stage_peer_send(&rank, &message);
+    /* It says nothing to that; what follows on the connection is answered when it is done with it. */
+    message = stage_launcher_join("other", 1);
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_REFUSED);
+    assert_int_equal(message.u.refused.status, MUSTER_ERR_FOREIGN);
+    stage_peer_close(&rank);
+    muster_coordinator_stop(on->coordinator);
+    on->coordinator = NULL;
+    assert_int_equal(stage_start(on, NULL), MUSTER_OK);
+    /* It knows who has the slot. */
+    stage_peer other = stage_peer_open(on);
+    message = stage_rank_join("train", 0, 1);
+    message.incarnation = UINT32_MAX;
+    message.u.join.process_id = 77;
+    stage_peer_send(&other, &message);
+    message = stage_peer_await(&other, MUSTER_MESSAGE_REFUSED);
+    assert_int_equal(message.u.refused.status, MUSTER_ERR_SLOT_TAKEN);
+    stage_peer_close(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +578,14 @@ int main(void)
                                         stage_tear_down),
         cmocka_unit_test_setup_teardown(jobs_do_not_mix, stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_stops_nobody, stage_set_up,
+                                        stage_tear_down),
+        cmocka_unit_test_setup_teardown(numbers_at_the_end_of_their_range_are_refused, stage_set_up,
+                                        stage_tear_down),
+        cmocka_unit_test_setup_teardown(a_job_too_many_finds_no_room, stage_set_up,
+                                        stage_tear_down),
+        cmocka_unit_test_setup_teardown(a_rank_of_the_job_before_disturbs_nobody, stage_set_up,
+                                        stage_tear_down),
+        cmocka_unit_test_setup_teardown(who_fences_itself_leaves_the_journal_alone, stage_set_up,
                                         stage_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,6 +276,7 @@ static void a_restart_is_no_moment_to_steal_a_slot(void **state)
     stage_peer_send(&rank, &message);
     message = stage_peer_await(&rank, MUSTER_MESSAGE_AGREED);
     uint64_t epoch = message.epoch;
+    uint64_t term = message.term;
     muster_message_clean_up(&message);
     muster_coordinator_stop(of->on.coordinator);
     of->on.coordinator = NULL;
@@ -284,6 +285,7 @@ static void a_restart_is_no_moment_to_steal_a_slot(void **state)
     message = stage_rank_join("train", 0, 1);
     message.epoch = epoch;
     message.u.join.rejoin = true;
+    message.u.join.epoch_term = term;
     stage_peer_send(&thief, &message);
     message = stage_peer_await(&thief, MUSTER_MESSAGE_REFUSED);
     assert_int_equal(message.u.refused.status, MUSTER_ERR_SLOT_TAKEN);
@@ -293,6 +295,7 @@ static void a_restart_is_no_moment_to_steal_a_slot(void **state)
     message = stage_rank_join("train", 0, 1);
     message.epoch = epoch;
     message.u.join.rejoin = true;
+    message.u.join.epoch_term = term;
     stage_peer_send(&rank, &message);
     message = stage_peer_await(&rank, MUSTER_MESSAGE_WELCOME);
     assert_int_equal(count_now(of, stolen_slots), 2);

@@ -88,6 +88,67 @@ static void a_short_message_keeps_no_buffer(void **state)
     muster_inbox_clean_up(&inbox);
 }
 
+static bool put_one(muster_inbox *inbox, muster_peer *peer)
+{
+    zmq_msg_t message;
+    assert_int_equal(zmq_msg_init_size(&message, 48), 0);
+    memset(zmq_msg_data(&message), 0, 48);
+    bool taken = muster_inbox_put(inbox, peer, &message);
+    zmq_msg_close(&message);
+    return taken;
+}
+
+static void what_is_over_its_share_finds_no_room(void **state)
+{
+    muster_inbox inbox = {0};
+    muster_peer rank = {.connection = 3, .job = 9};
+    muster_peer launcher = {.connection = 4, .job = 9, .launcher = true};
+    muster_peer other = {.connection = 5, .job = 10};
+    (void)state;
+    for (uint32_t i = 0; i < MUSTER_INBOX_PEER_MESSAGES; i++)
+        assert_true(put_one(&inbox, &rank));
+    assert_false(put_one(&inbox, &rank));
+    for (uint32_t i = 0; i < MUSTER_INBOX_LAUNCHER_MESSAGES; i++)
+        assert_true(put_one(&inbox, &launcher));
+    assert_false(put_one(&inbox, &launcher));
+    /* The whole job's, which any number of connections share. */
+    muster_peer another = {.connection = 6, .job = 9};
+    uint32_t taken = MUSTER_INBOX_PEER_MESSAGES + MUSTER_INBOX_LAUNCHER_MESSAGES;
+    while (put_one(&inbox, &another)) {
+        taken++;
+        another.waiting = 0;
+        another.connection++;
+    }
+    assert_int_equal(taken, MUSTER_INBOX_JOB_MESSAGES);
+    assert_true(put_one(&inbox, &other)); /* and it takes nobody else's */
+    muster_inbox_clean_up(&inbox);
+}
+
+/* However much one job has to say, and however dear each word of it is, the other's cheap ones go on: of the
+ * time for which both wait, half is theirs. */
+static void a_job_that_floods_waits_for_itself(void **state)
+{
+    muster_inbox inbox = {0};
+    muster_peer flood = {.connection = 3, .job = 9};
+    muster_peer quiet = {.connection = 4, .job = 10};
+    int dear = 0;
+    int cheap = 0;
+    (void)state;
+    for (int i = 0; i < 200; i++)
+        assert_true(put_one(&inbox, &flood) && put_one(&inbox, &quiet));
+    while (cheap < 200) {
+        muster_inbox_item *item = muster_inbox_take(&inbox);
+        assert_non_null(item);
+        bool of_flood = item->connection == flood.connection;
+        muster_inbox_item_free(item);
+        muster_inbox_spend(&inbox, of_flood ? 20 * MUSTER_INBOX_SLICE_NS : MUSTER_INBOX_SLICE_NS);
+        dear += of_flood;
+        cheap += !of_flood;
+    }
+    assert_in_range(dear, 200 / 20 - 2, 200 / 20 + 2);
+    muster_inbox_clean_up(&inbox);
+}
+
 static void the_limit_of_descriptors_is_named(void **state)
 {
     struct rlimit before;
@@ -112,6 +173,8 @@ int main(void)
         cmocka_unit_test(a_job_knows_its_launchers),
         cmocka_unit_test(the_newest_notes_are_kept_in_their_order),
         cmocka_unit_test(a_short_message_keeps_no_buffer),
+        cmocka_unit_test(what_is_over_its_share_finds_no_room),
+        cmocka_unit_test(a_job_that_floods_waits_for_itself),
         cmocka_unit_test(the_limit_of_descriptors_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -289,6 +289,7 @@ static void event_rejoin(world *it)
     message.u.join.host = 1;
     message.u.join.rejoin = true;
     message.u.join.revoked = roll(it, 4) == 0;
+    message.u.join.epoch_term = UINT64_MAX; /* of this job, and not of an earlier one of its name */
     message.u.join.members = members;
     const membership *known = &it->epochs[back->epoch];
     for (int32_t slot = 0; back->epoch > 0 && slot < SLOTS_MAX; slot++) {

@@ -123,6 +123,18 @@ static void left_where_it_is_older(void **state)
     remove_place(&in);
 }
 
+static void left_where_it_has_only_just_been_made(void **state)
+{
+    place in;
+    (void)state;
+    make_place(&in);
+    const int file = make_file(&in);
+    assert_int_equal(ftruncate(file, 0), 0);
+    close(file);
+    assert_true(stays(&in));
+    remove_place(&in);
+}
+
 static void left_where_it_is_something_else(void **state)
 {
     static const char *const names[] = {"nccl-",       "nccl-abcde",  "nccl-abcdefg", "nccl-abc_ef",
@@ -132,7 +144,10 @@ static void left_where_it_is_something_else(void **state)
     make_place(&in);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(in.path, sizeof(in.path), "%s/%s", in.folder, names[i]);
-        close(open(in.path, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+        const int file = open(in.path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+        assert_true(file >= 0);
+        assert_int_equal(ftruncate(file, FILE_BYTES), 0);
+        close(file);
         assert_true(stays(&in));
         assert_int_equal(unlink(in.path), 0);
     }
@@ -186,9 +201,13 @@ int main(void)
     }
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(removed_where_nobody_has_it),      TEST(left_where_it_is_mapped),
-        TEST(left_until_its_process_is_killed), TEST(left_where_it_is_older),
-        TEST(left_where_it_is_something_else),  TEST(removed_with_the_epoch_and_with_the_device),
+        TEST(removed_where_nobody_has_it),
+        TEST(left_where_it_is_mapped),
+        TEST(left_until_its_process_is_killed),
+        TEST(left_where_it_is_older),
+        TEST(left_where_it_has_only_just_been_made),
+        TEST(left_where_it_is_something_else),
+        TEST(removed_with_the_epoch_and_with_the_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

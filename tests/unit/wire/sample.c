@@ -153,6 +153,7 @@ static void sample_join(uint64_t *state, muster_message *message)
     sample_blob(state, &message->u.join.blob);
     message->u.join.rejoin = sample_bool(state);
     message->u.join.revoked = sample_bool(state);
+    message->u.join.epoch_term = sample_random(state);
     sample_members(state, &message->u.join.member_count, &message->u.join.members);
     sample_restore(state, &message->u.join.restore, &message->u.join.restore_slots);
     sample_deaths(state, &message->u.join.death_count, &message->u.join.deaths);

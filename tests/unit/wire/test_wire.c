@@ -140,6 +140,7 @@ static void assert_same_join(const muster_message *one, const muster_message *ot
     assert_same_blob(&one->u.join.blob, &other->u.join.blob);
     assert_int_equal(one->u.join.rejoin, other->u.join.rejoin);
     assert_int_equal(one->u.join.revoked, other->u.join.revoked);
+    assert_int_equal(one->u.join.epoch_term, other->u.join.epoch_term);
     assert_same_members(one->u.join.member_count, one->u.join.members, other->u.join.member_count,
                         other->u.join.members);
     assert_same_restore(&one->u.join.restore, one->u.join.restore_slots, &other->u.join.restore,
