@@ -66,8 +66,12 @@ def the_environment_is_as_documented():
     with Place() as place:
         place.environment["MUSTER_SLOT"] = "77"  # an outer job's
         place.environment["KEPT"] = "yes"
+        # The ranks wait for the spare: with them the job is over, and it is killed.
+        spare_was_here = place.path("spare_was_here")
         run = place.run("-n", "2", "--job", "train", "--spares", "1", "--", "sh", "-c",
-                        "env | grep -E '^(MUSTER_|KEPT)' | sort; exit 0")
+                        "env | grep -E '^(MUSTER_|KEPT)' | sort; "
+                        f"[ \"$MUSTER_SLOT\" != spare ] || touch {spare_was_here}; "
+                        f"until [ -e {spare_was_here} ]; do sleep 0.05; done; exit 0")
         run.ends_with(0)
         own = [line[6:] for line in run.out.splitlines() if line.startswith("[1.0] ")]
         wanted = {"MUSTER_JOB=train", "MUSTER_SLOT=1", "MUSTER_SLOT_COUNT=2",

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The main job (deploy/examples/moe_train) over real NCCL: its losses are those of the host plane bit for bit,
-# undisturbed and through losses of ranks. train.sh short|thorough, under tests/emulated_device/run.
+# undisturbed and through losses of ranks. train.sh short|thorough, under tests/emulated_device/run or on_gpu.
 set -uo pipefail
 
 muster=$MUSTER_BUILD_DIR/bin/muster
 moe_train=$MUSTER_BUILD_DIR/bin/moe_train
-over=$MUSTER_EMULATED_OVER
+over=${MUSTER_EMULATED_OVER:-local}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -104,7 +104,7 @@ static pid_t start_daemon_by_hand(void)
 static void stop_daemon_by_hand(pid_t daemon)
 {
     assert_int_equal(kill(daemon, SIGTERM), 0);
-    for (int turn = 0; turn < 1000 && muster_recording_daemon_alive(); turn++)
+    for (int turn = 0; turn < 6000 && muster_recording_daemon_alive(); turn++)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     assert_false(muster_recording_daemon_alive());
 }
@@ -267,7 +267,7 @@ static void a_daemon_that_hangs_is_given_up(void **state)
     children[1] = run_child(open_on_a_hanging_daemon, directory, daemon, &ends[1]);
     /* The abandoned workers come back when the daemon does, and clean up behind themselves. */
     assert_int_equal(kill(daemon, SIGCONT), 0);
-    for (int turn = 0; turn < 1000 && session_count() != 0; turn++)
+    for (int turn = 0; turn < 6000 && session_count() != 0; turn++)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     assert_int_equal(session_count(), 0);
     close(ends[0]); /* the second child holds a copy of it: close both before waiting */
@@ -288,7 +288,7 @@ static void a_daemon_that_ends_is_replaced_at_the_next_begin(void **state)
     assert_int_equal(traced_done(&first), 5);
     pid_t daemon = daemon_process();
     assert_int_equal(kill(daemon, SIGKILL), 0);
-    for (int turn = 0; turn < 1000 && muster_recording_daemon_alive(); turn++)
+    for (int turn = 0; turn < 6000 && muster_recording_daemon_alive(); turn++)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     traced_process second = traced_start(set, 1, 0, "6");
     assert_true(daemon_process() != daemon);

@@ -9,7 +9,10 @@
 /* The first is watched; the others are for when it dies, and several may die at once: then nobody is there any
  * more to hand over a page. */
 #define NEIGHBOURS_MAX 8
-#define FETCH_NS (50 * MUSTER_HOST_MILLISECOND_NS)
+/* For all of them. Whoever is dead refuses at once, and a revoke ends the wait, so this is spent on one that is
+ * stopped alone. On a busy machine a listener's answer takes a while; who is not fetched is not watched in this
+ * epoch. */
+#define FETCH_NS (2000 * MUSTER_HOST_MILLISECOND_NS)
 
 static bool fetch_life(const muster_host_address *address, const muster_host_patience *patience,
                        muster_host_life *life)
@@ -37,14 +40,16 @@ void muster_host_neighbours_watch(muster_transport *transport,
     int32_t wanted = others < NEIGHBOURS_MAX ? others : NEIGHBOURS_MAX;
     muster_host_watched *watched = calloc((size_t)wanted + 1, sizeof *watched);
     int32_t count = 0;
+    muster_host_patience patience = {.deadline_ns = muster_host_clock_now_ns() + FETCH_NS,
+                                     .cancelled = options->cancelled,
+                                     .context = options->context};
 
     if (watched == NULL)
         return;
+    if (patience.deadline_ns > options->deadline_ns)
+        patience.deadline_ns = options->deadline_ns;
     for (int32_t step = 1; step <= wanted; step++) {
         int32_t rank = (options->own_rank + step) % options->member_count;
-        muster_host_patience patience = {.deadline_ns = muster_host_clock_now_ns() + FETCH_NS,
-                                         .cancelled = options->cancelled,
-                                         .context = options->context};
 
         if (!fetch_life(&transport->peers[rank].address, &patience, &watched[count].life))
             continue;
