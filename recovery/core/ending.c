@@ -113,13 +113,14 @@ void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
 }
 
 void muster_core_ending_left_before(muster_core *core, muster_core_slot *slot, uint64_t host,
-                                    const muster_message *exited)
+                                    bool from_spare, const muster_message *exited)
 {
     const muster_core_process process = {
         .incarnation = exited->incarnation,
         .process_id = exited->u.process.process_id,
         .launched_id = exited->u.process.process_id,
         .host = host,
+        .from_spare = from_spare,
     };
     muster_core_members_fill(core, slot, &process);
     muster_core_persist(core); /* its launcher may hear this, and go */

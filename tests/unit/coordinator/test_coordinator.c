@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/jobs.h"
+#include "core/core.h"
 #include "stage.h"
 #include "wire/wire.h"
 
@@ -393,6 +394,42 @@ static void a_peer_that_does_not_read_stops_nobody(void **state)
     stage_peer_close(&stuck);
 }
 
+/* More launchers than are told of every rank. */
+static void of_many_launchers_each_is_told_of_its_own(void **state)
+{
+    enum { LAUNCHERS = MUSTER_CORE_LAUNCHERS_OF_ALL + 1 };
+    stage_peer launchers[LAUNCHERS];
+    stage_peer ranks = stage_peer_open(*state);
+    for (int32_t i = 0; i < LAUNCHERS; i++) {
+        launchers[i] = stage_peer_open(*state);
+        muster_message join = stage_launcher_join("wide", LAUNCHERS);
+        join.u.launcher_join.first_slot = i;
+        join.u.launcher_join.slot_count = 1;
+        /* However slow this machine is: nobody here says heartbeats. */
+        join.u.launcher_join.policy.deadlines.suspect_ns = INT64_C(200000000000);
+        join.u.launcher_join.policy.deadlines.silence_ns = INT64_C(300000000000);
+        stage_peer_send(&launchers[i], &join);
+        (void)stage_peer_await(&launchers[i], MUSTER_MESSAGE_LAUNCHER_WELCOME);
+    }
+    for (int32_t i = 0; i < LAUNCHERS; i++) {
+        const muster_message join = stage_rank_join("wide", i, LAUNCHERS);
+        stage_peer_send(&ranks, &join);
+    }
+    for (int32_t i = 0; i < LAUNCHERS; i++) {
+        int32_t joined = 0;
+        muster_message note = stage_peer_await(&launchers[i], MUSTER_MESSAGE_NOTE);
+        for (; note.u.note.kind != MUSTER_NOTE_AGREED;
+             note = stage_peer_await(&launchers[i], MUSTER_MESSAGE_NOTE)) {
+            joined += note.u.note.kind == MUSTER_NOTE_JOINED;
+            assert_true(note.u.note.kind != MUSTER_NOTE_JOINED || note.u.note.slot == i);
+        }
+        assert_int_equal(joined, 1);
+        assert_int_equal(note.u.note.value, LAUNCHERS); /* what is the job's all hear */
+        stage_peer_close(&launchers[i]);
+    }
+    stage_peer_close(&ranks);
+}
+
 /* One more would be none. */
 static void numbers_at_the_end_of_their_range_are_refused(void **state)
 {
@@ -520,8 +557,22 @@ static void a_rank_of_the_job_before_disturbs_nobody(void **state)
             assert_true(next_term > term);
         }
     }
+    /* Of the second job, before the third: it is told in a term that it listens to. */
+    message = (muster_message){.type = MUSTER_MESSAGE_LEAVE,
+                               .job = muster_hash_text("train"),
+                               .term = next_term,
+                               .epoch = 1};
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_GOODBYE);
     stage_peer_close(&rank);
     stage_peer_close(&launcher);
+    late.term = next_term;
+    late.u.join.epoch_term = next_term;
+    stage_peer cut_off = stage_peer_open(on);
+    stage_peer_send(&cut_off, &late);
+    message = stage_peer_await(&cut_off, MUSTER_MESSAGE_REFUSED);
+    assert_true(message.term >= next_term);
+    stage_peer_close(&cut_off);
 }
 
 /* Another coordinator serves the job: what this one's journal says of it stays as it is. */
@@ -578,6 +629,8 @@ int main(void)
                                         stage_tear_down),
         cmocka_unit_test_setup_teardown(jobs_do_not_mix, stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_stops_nobody, stage_set_up,
+                                        stage_tear_down),
+        cmocka_unit_test_setup_teardown(of_many_launchers_each_is_told_of_its_own, stage_set_up,
                                         stage_tear_down),
         cmocka_unit_test_setup_teardown(numbers_at_the_end_of_their_range_are_refused, stage_set_up,
                                         stage_tear_down),
