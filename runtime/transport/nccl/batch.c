@@ -263,14 +263,15 @@ bool muster_nccl_batch_all_done(muster_device_comm *comm)
     cudaError_t failed;
     muster_nccl_current current;
     size_t live = 0;
-    if (muster_nccl_current_set(comm->device, &current, NULL) != MUSTER_OK)
-        return false;
     pthread_mutex_lock(&comm->batches_lock);
     for (const muster_device_batch *batch = comm->first; batch != NULL; batch = batch->next)
         live++;
-    const bool done = live == count_passed(comm, &failed);
+    bool done = live == 0;
+    if (!done && muster_nccl_current_set(comm->device, &current, NULL) == MUSTER_OK) {
+        done = live == count_passed(comm, &failed);
+        muster_nccl_current_restore(comm->device, &current);
+    }
     pthread_mutex_unlock(&comm->batches_lock);
-    muster_nccl_current_restore(comm->device, &current);
     return done;
 }
 

@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "transport/nccl/batch.h"
 #include "transport/nccl/clock.h"
-#include "transport/nccl/current.h"
 #include "transport/nccl/ending.h"
 #include "transport/nccl/failure.h"
 
@@ -57,11 +56,7 @@ void muster_nccl_comm_free(muster_device_comm *comm)
     *place = comm->next;
     pthread_mutex_unlock(&device->lock);
     muster_nccl_batch_drop_all(comm);
-    muster_nccl_current current;
-    const muster_status status = muster_nccl_current_set(device, &current, NULL);
     muster_nccl_events_clean_up(&comm->events, device);
-    if (status == MUSTER_OK)
-        muster_nccl_current_restore(device, &current);
     pthread_mutex_destroy(&comm->batches_lock);
     free(comm);
 }
