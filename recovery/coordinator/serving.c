@@ -349,6 +349,20 @@ static bool serving_name_fits(const muster_message *message)
            muster_hash_text(name) == message->job;
 }
 
+/* The last job of this name is over, and this is the next one. A launcher that has seen a term is one of the last job's,
+ * come back. A rank that nobody launched and that knows of no term begins a job, too, where nobody of the last one is
+ * there any more: it is only kept for a launcher that may come back. */
+static bool serving_begins_anew(const muster_hosted_job *ended, const muster_message *message)
+{
+    if (message->term != 0)
+        return false;
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+        return true;
+    return message->type == MUSTER_MESSAGE_JOIN && !message->u.join.rejoin &&
+           message->incarnation == UINT32_MAX && message->u.join.slot_count > 0 &&
+           ended->peer_count == 0;
+}
+
 /* The job that a message is for; NULL: it was answered. */
 static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64_t connection,
                                          const muster_message *message)
@@ -362,12 +376,10 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
             return NULL;
         }
         name = message->u.launcher_join.job_name;
-        /* The last job of this name is over; this is the next one. A launcher that has seen a term
-         * is one of the last job's, come back. */
-        if (job != NULL && job->ended && message->term == 0) {
-            muster_jobs_remove(&coordinator->jobs, message->job);
-            job = NULL;
-        }
+    }
+    if (job != NULL && job->ended && serving_begins_anew(job, message)) {
+        muster_jobs_remove(&coordinator->jobs, message->job);
+        job = NULL;
     }
     if (job != NULL) {
         if (name != NULL)

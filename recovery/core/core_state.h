@@ -438,6 +438,9 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
                               muster_core_slot *slot);
 /* A member that lives no more, and is no loss. */
 void muster_core_ending_left(muster_core *core, muster_core_slot *slot);
+/* Likewise, says its launcher, in an epoch that this coordinator has no journal of. */
+void muster_core_ending_left_before(muster_core *core, muster_core_slot *slot, uint64_t host,
+                                    bool from_spare, const muster_message *exited);
 void muster_core_ending_turn(muster_core *core);
 void muster_core_give_up(muster_core *core, muster_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -220,6 +220,10 @@ static bool restore_slots(muster_core *core)
             return false;
         }
         muster_core_process kept = slot->process;
+        if (!member && core->state == MUSTER_CORE_FORMING && kept.left &&
+            slot->seat == MUSTER_CORE_SEAT_FILLED) {
+            continue; /* of an epoch that had no journal either; its launcher may have gone since */
+        }
         if (!member) {
             if (slot->seat == MUSTER_CORE_SEAT_FILLED) {
                 /* Joined, but in no epoch yet: it is alive most likely and will say so. */
