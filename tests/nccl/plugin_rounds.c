@@ -343,6 +343,9 @@ int main(int argc, char **argv)
     if (devices == 2)
         victims_most = 1;
     setenv("NCCL_SET_THREAD_NAME", "1", 1); /* who is left has a name */
+    /* NCCL's thread behind an id may be calling a rank that has just fallen: by itself it gives up after a minute, and that
+     * is as long as anybody waits here. So often it takes some seconds. */
+    setenv("NCCL_SOCKET_RETRY_CNT", "10", 1);
     const bool own_memory = have_own_shared_memory();
     if (!own_memory)
         printf("files in /dev/shm are not looked at: no mount of our own: %s\n", strerror(errno));
