@@ -35,23 +35,38 @@ static void serving_fail(muster_coordinator *coordinator, muster_status status,
 }
 
 /* Never blocks: a peer that takes no messages, or is gone, is lost to us. */
-static void serving_send(muster_coordinator *coordinator, uint64_t connection,
-                         const muster_message *message)
+static void serving_send_bytes(muster_coordinator *coordinator, uint64_t connection,
+                               const void *bytes, size_t byte_count)
 {
-    void *bytes = NULL;
-    size_t byte_count = 0;
-    muster_peer *peer = muster_peers_find(coordinator->peers, connection);
+    const muster_peer *peer = muster_peers_find(coordinator->peers, connection);
     if (peer == NULL)
         return;
-    if (muster_wire_encode(message, &bytes, &byte_count) != MUSTER_OK) {
-        serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory for a message");
-        return;
-    }
     bool sent = zmq_send(coordinator->router, peer->routing_id, peer->routing_id_bytes,
                          ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
                 zmq_send(coordinator->router, bytes, byte_count, ZMQ_DONTWAIT) >= 0;
     if (!sent)
         muster_peers_lose(coordinator->peers, connection);
+}
+
+/* NULL: no memory, and the coordinator ends. To be freed. */
+static void *serving_encode(muster_coordinator *coordinator, const muster_message *message,
+                            size_t *byte_count)
+{
+    void *bytes = NULL;
+    if (muster_wire_encode(message, &bytes, byte_count) != MUSTER_OK)
+        serving_fail(coordinator, MUSTER_ERR_NO_MEMORY, NULL, "no memory for a message");
+    return bytes;
+}
+
+static void serving_send(muster_coordinator *coordinator, uint64_t connection,
+                         const muster_message *message)
+{
+    size_t byte_count = 0;
+    if (muster_peers_find(coordinator->peers, connection) == NULL)
+        return;
+    void *bytes = serving_encode(coordinator, message, &byte_count);
+    if (bytes != NULL)
+        serving_send_bytes(coordinator, connection, bytes, byte_count);
     free(bytes);
 }
 
@@ -74,12 +89,21 @@ static void serving_send_shared(muster_coordinator *coordinator, muster_broadcas
         muster_peers_lose(coordinator->peers, action->connection);
 }
 
+/* Of an answer that no core gives. Peers ignore a lower term than they have seen, and a job that is not the first of
+ * this process has a higher one than the start. */
+static uint64_t serving_answer_term(const muster_coordinator *coordinator,
+                                    const muster_message *asked)
+{
+    bool ours = asked->term > coordinator->term && asked->term <= coordinator->journal.content.term;
+    return ours ? asked->term : coordinator->term;
+}
+
 void muster_serving_refuse(muster_coordinator *coordinator, uint64_t connection,
                            const muster_message *asked, muster_status status, const char *text)
 {
     muster_message answer = {.type = MUSTER_MESSAGE_REFUSED,
                              .job = asked->job,
-                             .term = coordinator->term,
+                             .term = serving_answer_term(coordinator, asked),
                              .epoch = asked->epoch,
                              .slot = asked->slot,
                              .incarnation = asked->incarnation};
@@ -93,17 +117,19 @@ void muster_serving_answer(muster_coordinator *coordinator, uint64_t connection,
 {
     muster_message answer = {.type = type,
                              .job = asked->job,
-                             .term = coordinator->term,
+                             .term = serving_answer_term(coordinator, asked),
                              .epoch = asked->epoch,
                              .slot = asked->slot,
                              .incarnation = asked->incarnation};
     serving_send(coordinator, connection, &answer);
 }
 
-/* False: there is no launcher. */
+/* only: the connection of the one that is told; 0: all. False: there is no launcher. */
 static bool serving_tell_launchers(muster_coordinator *coordinator, const muster_hosted_job *job,
-                                   const muster_note *note)
+                                   const muster_note *note, uint64_t only)
 {
+    if (job->launcher_count == 0)
+        return false;
     muster_message message = {.type = MUSTER_MESSAGE_NOTE,
                               .job = job->job,
                               .term = muster_core_term(job->core),
@@ -111,20 +137,25 @@ static bool serving_tell_launchers(muster_coordinator *coordinator, const muster
                               .slot = note->slot,
                               .incarnation = note->incarnation};
     message.u.note = *note;
-    for (size_t i = 0; i < job->launcher_count; i++)
-        serving_send(coordinator, job->launchers[i], &message);
-    return job->launcher_count > 0;
+    size_t byte_count = 0;
+    void *bytes = serving_encode(coordinator, &message, &byte_count);
+    if (bytes != NULL && only != 0)
+        serving_send_bytes(coordinator, only, bytes, byte_count);
+    for (size_t i = 0; bytes != NULL && only == 0 && i < job->launcher_count; i++)
+        serving_send_bytes(coordinator, job->launchers[i], bytes, byte_count);
+    free(bytes);
+    return true;
 }
 
 static void serving_tell_kept(muster_coordinator *coordinator, muster_hosted_job *job)
 {
     for (size_t i = 0; i < job->note_count; i++)
-        serving_tell_launchers(coordinator, job, muster_hosted_job_note(job, i));
+        serving_tell_launchers(coordinator, job, muster_hosted_job_note(job, i), 0);
     muster_hosted_job_drop_notes(job);
 }
 
 static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job,
-                         const muster_note *note)
+                         const muster_note *note, uint64_t only)
 {
     if (!muster_event_log_write(&coordinator->events, job->name, note) &&
         !coordinator->events_failed) {
@@ -137,7 +168,7 @@ static void serving_note(muster_coordinator *coordinator, muster_hosted_job *job
     coordinator->tracer.who.epoch = note->epoch;
     MUSTER_TRACE(&coordinator->tracer, recovery, note->kind, note->epoch, note->slot,
                  note->incarnation, note->evidence, note->value);
-    if (!serving_tell_launchers(coordinator, job, note))
+    if (!serving_tell_launchers(coordinator, job, note, only))
         muster_hosted_job_keep_note(job, note);
     if (coordinator->options.on_note != NULL)
         coordinator->options.on_note(coordinator->options.on_note_context, job->job, note);
@@ -199,7 +230,7 @@ static void serving_step(muster_coordinator *coordinator, muster_hosted_job *job
             break;
         case MUSTER_CORE_NOTE:
             muster_claims_note(&job->claims, &action->message.u.note);
-            serving_note(coordinator, job, &action->message.u.note);
+            serving_note(coordinator, job, &action->message.u.note, action->connection);
             break;
         case MUSTER_CORE_PERSIST:
             serving_persist(coordinator, job);
@@ -318,6 +349,20 @@ static bool serving_name_fits(const muster_message *message)
            muster_hash_text(name) == message->job;
 }
 
+/* The last job of this name is over, and this is the next one. A launcher that has seen a term is one of the last job's,
+ * come back. A rank that nobody launched and that knows of no term begins a job, too, where nobody of the last one is
+ * there any more: it is only kept for a launcher that may come back. */
+static bool serving_begins_anew(const muster_hosted_job *ended, const muster_message *message)
+{
+    if (message->term != 0)
+        return false;
+    if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN)
+        return true;
+    return message->type == MUSTER_MESSAGE_JOIN && !message->u.join.rejoin &&
+           message->incarnation == UINT32_MAX && message->u.join.slot_count > 0 &&
+           ended->peer_count == 0;
+}
+
 /* The job that a message is for; NULL: it was answered. */
 static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64_t connection,
                                          const muster_message *message)
@@ -331,12 +376,10 @@ static muster_hosted_job *serving_job_of(muster_coordinator *coordinator, uint64
             return NULL;
         }
         name = message->u.launcher_join.job_name;
-        /* The last job of this name is over; this is the next one. A launcher that has seen a term
-         * is one of the last job's, come back. */
-        if (job != NULL && job->ended && message->term == 0) {
-            muster_jobs_remove(&coordinator->jobs, message->job);
-            job = NULL;
-        }
+    }
+    if (job != NULL && job->ended && serving_begins_anew(job, message)) {
+        muster_jobs_remove(&coordinator->jobs, message->job);
+        job = NULL;
     }
     if (job != NULL) {
         if (name != NULL)

@@ -123,11 +123,32 @@ void muster_core_refuse(muster_core *core, muster_connection connection,
     va_end(arguments);
 }
 
+/* What a rank does, or fails to do, by itself: all ranks do it at once. */
+static bool note_is_of_many(uint32_t kind)
+{
+    switch ((muster_note_kind)kind) {
+    case MUSTER_NOTE_JOINED:
+    case MUSTER_NOTE_SUSPECTED:
+    case MUSTER_NOTE_RELEASED:
+    case MUSTER_NOTE_QUIET:
+    case MUSTER_NOTE_CONNECTED:
+    case MUSTER_NOTE_RESUMED:
+    case MUSTER_NOTE_FIRST_BATCH:
+    case MUSTER_NOTE_LEFT:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void muster_core_note(muster_core *core, uint32_t kind, int32_t slot, uint32_t incarnation,
                       uint32_t evidence, int64_t value, const char *format, ...)
 {
     muster_core_action *action = muster_core_action_append(core, MUSTER_CORE_NOTE);
     action->message.type = MUSTER_MESSAGE_NOTE;
+    if (slot >= 0 && core->launcher_count > MUSTER_CORE_LAUNCHERS_OF_ALL && note_is_of_many(kind)) {
+        action->connection = muster_core_launcher_watching(core, &core->slots[slot]);
+    }
     muster_note *note = &action->message.u.note;
     note->kind = kind;
     note->time_ns = (uint64_t)core->now_ns;

@@ -310,6 +310,19 @@ static void core_first_turn(muster_core *core)
     }
 }
 
+/* The ranks of a large job come to a deadline one after the other, and a look at everything costs as much as
+ * there are ranks: the next one waits for some of those behind it, too. */
+#define LOOK_PAUSE_NS_A_SLOT ((int64_t)2000)
+#define LOOK_SLOTS_SMALL 256
+
+static void core_look_pause(muster_core *core)
+{
+    int64_t next_ns = core->now_ns + LOOK_PAUSE_NS_A_SLOT * core->policy.slot_count;
+    if (core->policy.slot_count > LOOK_SLOTS_SMALL && core->next_ns < next_ns) {
+        core->next_ns = next_ns;
+    }
+}
+
 static void core_look_at_everything(muster_core *core)
 {
     static void (*const looks[])(muster_core *) = {
@@ -331,6 +344,7 @@ static void core_look_at_everything(muster_core *core)
     if (core->next_ns != INT64_MAX) {
         /* Somebody is watched: wake often enough to tell a pause of our own from an idle time. */
         muster_core_deadline(core, core->now_ns + core->policy.deadlines.silence_ns / 4);
+        core_look_pause(core);
     }
 }
 

@@ -24,9 +24,15 @@ typedef struct muster_core_event {
     const muster_message *message; /* MESSAGE only; borrowed for the call */
 } muster_core_event;
 
+/* So many launchers hear of all that every rank does. Of more, each hears that of its own ranks only (and what
+ * happens to a rank or to the job, as the others): all ranks do it at once, and told to a launcher for every
+ * few of them it would be their square. */
+#define MUSTER_CORE_LAUNCHERS_OF_ALL 16
+
 typedef enum muster_core_action_kind {
     MUSTER_CORE_SEND = 1, /* message to connection */
-    MUSTER_CORE_NOTE = 2, /* message.u.note: trace it, log it, tell the launchers */
+    /* message.u.note: trace it, log it, tell the launcher of connection; 0: all launchers */
+    MUSTER_CORE_NOTE = 2,
     MUSTER_CORE_PERSIST =
         3,              /* write muster_core_save's bytes durably before the actions after it */
     MUSTER_CORE_END = 4 /* the job is over: everyone left, or it was given up */

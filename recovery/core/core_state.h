@@ -250,6 +250,7 @@ struct muster_core {
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
     int32_t missing;  /* at the last look: so many must come before the job can go on; 0: not so */
+    int32_t staying;  /* members that have not left, since the last look; 0: look again */
     bool revoke_due;  /* tell the members */
     bool persist_due; /* something to save */
     bool persisted;   /* this turn has its PERSIST already */
@@ -413,6 +414,8 @@ void muster_core_awaited_tell(muster_core *core, muster_core_slot *slot);
 muster_core_launcher *muster_core_launcher_of(muster_core *core, int32_t slot);
 /* A launcher's word about process_id is about that one. */
 bool muster_core_launcher_means(int32_t process_id, int32_t own_id, int32_t launched_id);
+/* The connection of the launcher that has the slot's process; 0: none is there. */
+muster_connection muster_core_launcher_watching(muster_core *core, const muster_core_slot *slot);
 bool muster_core_launcher_can_prove(muster_core *core, int32_t slot, bool from_spare,
                                     uint64_t host);
 void muster_core_launcher_kill(muster_core *core, int32_t slot, uint32_t incarnation,
@@ -435,6 +438,9 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
                               muster_core_slot *slot);
 /* A member that lives no more, and is no loss. */
 void muster_core_ending_left(muster_core *core, muster_core_slot *slot);
+/* Likewise, says its launcher, in an epoch that this coordinator has no journal of. */
+void muster_core_ending_left_before(muster_core *core, muster_core_slot *slot, uint64_t host,
+                                    bool from_spare, const muster_message *exited);
 void muster_core_ending_turn(muster_core *core);
 void muster_core_give_up(muster_core *core, muster_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

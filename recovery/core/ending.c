@@ -38,10 +38,17 @@ static void ending_say_spares(muster_core *core, muster_status status)
     }
 }
 
+/* Where ranks had left, launchers look at their exit codes. */
+static muster_status ending_status_of_launchers(const muster_core *core, muster_status status)
+{
+    return core->others_left ? MUSTER_ERR_LEFT : status;
+}
+
 static void ending_say_launchers(muster_core *core, muster_status status)
 {
     for (size_t i = 0; i < core->launcher_count; i++) {
-        ending_say(core, core->launchers[i].connection, MUSTER_SLOT_NONE, 0, status);
+        ending_say(core, core->launchers[i].connection, MUSTER_SLOT_NONE, 0,
+                   ending_status_of_launchers(core, status));
     }
 }
 
@@ -56,8 +63,7 @@ void muster_core_give_up(muster_core *core, muster_status status, const char *fo
     va_end(arguments);
     muster_core_verdict_flush(core); /* first who is dead, then that this was one too many */
     muster_core_note(core, MUSTER_NOTE_GAVE_UP, MUSTER_SLOT_NONE, 0, MUSTER_EVIDENCE_NONE,
-                     (int64_t)(core->others_left ? MUSTER_ERR_LEFT : status), "%s",
-                     core->ended_text);
+                     (int64_t)ending_status_of_launchers(core, status), "%s", core->ended_text);
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
         if (muster_core_members_live(slot)) {
@@ -94,7 +100,19 @@ static void ending_note_left(muster_core *core, const muster_core_slot *slot)
 {
     muster_core_note(core, MUSTER_NOTE_LEFT, slot->slot, slot->process.incarnation,
                      MUSTER_EVIDENCE_LEFT, slot->process.process_id, "slot %d left", slot->slot);
-    core->changed = true;
+}
+
+/* Jobs end together. Until the last one leaves nothing follows, but that the others have a while, and a look at
+ * everything for each would be the square of the ranks. */
+static void ending_one_left(muster_core *core)
+{
+    if (core->state == MUSTER_CORE_RUNNING && core->staying > 1 && core->accusation_count == 0 &&
+        core->cut_count == 0) {
+        core->staying--;
+        muster_core_deadline(core, core->now_ns + core->policy.deadlines.verdict_grace_ns);
+    } else {
+        core->changed = true;
+    }
 }
 
 void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
@@ -104,6 +122,22 @@ void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
     slot->process.left_ns = core->now_ns;
     core->someone_left = true;
     core->persist_due = true;
+    ending_one_left(core);
+}
+
+void muster_core_ending_left_before(muster_core *core, muster_core_slot *slot, uint64_t host,
+                                    bool from_spare, const muster_message *exited)
+{
+    const muster_core_process process = {
+        .incarnation = exited->incarnation,
+        .process_id = exited->u.process.process_id,
+        .launched_id = exited->u.process.process_id,
+        .host = host,
+        .from_spare = from_spare,
+    };
+    muster_core_members_fill(core, slot, &process);
+    muster_core_persist(core); /* its launcher may hear this, and go */
+    muster_core_ending_left(core, slot);
 }
 
 void muster_core_ending_leave(muster_core *core, muster_connection connection,
@@ -119,11 +153,13 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
     if (process->left) {
         return;
     }
-    if (slot->member) {
+    bool of_adoption = core->state == MUSTER_CORE_FORMING && core->adoption.epoch != 0;
+    if (slot->member || of_adoption) {
         muster_core_ending_left(core, slot);
         return;
     }
     ending_note_left(core, slot);
+    core->changed = true;
     /* It was in no epoch yet: its seat is free again, or given up in a rebuild. */
     uint32_t incarnation = process->incarnation;
     muster_core_members_empty(slot);
@@ -155,11 +191,17 @@ void muster_core_ending_turn(muster_core *core)
 {
     int32_t left = 0;
     int32_t staying = 0;
+    bool forming = core->state == MUSTER_CORE_FORMING;
+    if (forming && core->adoption.epoch != 0) {
+        return; /* those that left are members of an epoch that is not ours yet */
+    }
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         const muster_core_slot *slot = &core->slots[i];
-        left += slot->member && slot->process.left;
-        staying += slot->member && !slot->process.left;
+        bool counts = slot->member || forming;
+        left += counts && slot->process.left;
+        staying += counts && !slot->process.left;
     }
+    core->staying = staying;
     if (left == 0) {
         return;
     }
@@ -180,6 +222,7 @@ void muster_core_ending_turn(muster_core *core)
         }
         snprintf(core->ended_text, sizeof core->ended_text, "every rank has left the job");
         ending_say_spares(core, MUSTER_ERR_GAVE_UP);
+        ending_say_launchers(core, MUSTER_OK); /* nobody needs their spares any more */
         for (int32_t i = 0; i < core->policy.slot_count; i++) {
             const muster_core_slot *late = &core->slots[i];
             if (!late->member && muster_core_members_live(late)) {
@@ -222,8 +265,9 @@ void muster_core_ending_answer(muster_core *core, muster_connection connection,
                        message->type == MUSTER_MESSAGE_EXITED;
     if (message->term != 0 && of_launcher) {
         muster_core_launcher_ended(core, connection, message);
-        if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN && core->ended_status != MUSTER_OK) {
-            ending_say(core, connection, MUSTER_SLOT_NONE, 0, status);
+        if (message->type == MUSTER_MESSAGE_LAUNCHER_JOIN) {
+            ending_say(core, connection, MUSTER_SLOT_NONE, 0,
+                       ending_status_of_launchers(core, core->ended_status));
         }
         return;
     }

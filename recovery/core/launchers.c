@@ -45,6 +45,17 @@ static bool launcher_may_have(const muster_core_launcher *launcher, int32_t slot
                       : launcher_owns(launcher, slot);
 }
 
+muster_connection muster_core_launcher_watching(muster_core *core, const muster_core_slot *slot)
+{
+    const muster_core_launcher *launcher = muster_core_launcher_of(core, slot->slot);
+    for (size_t i = 0; slot->process.from_spare && i < core->launcher_count; i++) {
+        if (launcher_may_have(&core->launchers[i], slot->slot, true, slot->process.host)) {
+            launcher = &core->launchers[i];
+        }
+    }
+    return launcher ? launcher->connection : 0;
+}
+
 bool muster_core_launcher_means(int32_t process_id, int32_t own_id, int32_t launched_id)
 {
     return process_id == own_id || (launched_id != 0 && process_id == launched_id);
@@ -163,7 +174,10 @@ static void launcher_tell_note(muster_core *core, const muster_core_launcher *la
  * had come back to it, is lost; without it a launcher would wait for ranks that left long ago. */
 static void launcher_tell_slots(muster_core *core, const muster_core_launcher *launcher)
 {
-    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+    /* Its spares may be in any slot. */
+    bool any = launcher->spare_count > 0;
+    int32_t end = any ? core->policy.slot_count : launcher->first_slot + launcher->slot_count;
+    for (int32_t i = any ? 0 : launcher->first_slot; i < end; i++) {
         const muster_core_slot *slot = &core->slots[i];
         if (slot->seat == MUSTER_CORE_SEAT_RETIRED && launcher_owns(launcher, i) &&
             !muster_core_grow_launched(core, slot)) {
@@ -230,6 +244,21 @@ static bool launcher_succeeds(const muster_core *core, const muster_core_launche
     return false;
 }
 
+/* Nothing follows from one that comes to slots which want nothing of it. Of a large job thousands come, and a
+ * look at everything for each would be their product with the ranks. */
+static bool launcher_is_wanted(const muster_core *core, const muster_core_launcher *launcher)
+{
+    if (core->state == MUSTER_CORE_REVOKED || core->adoption.epoch != 0) {
+        return true;
+    }
+    for (int32_t i = 0; i < launcher->slot_count; i++) {
+        if (core->slots[launcher->first_slot + i].replacement != MUSTER_CORE_REPLACEMENT_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void launcher_join(muster_core *core, muster_connection connection,
                           const muster_message *message)
 {
@@ -272,9 +301,11 @@ static void launcher_join(muster_core *core, muster_connection connection,
         core->policy = message->u.launcher_join.policy;
         core->policy_open = false;
         core->persist_due = true;
+        core->changed = true;
     }
     if (!core->slots) {
         muster_core_members_open(core, total);
+        core->changed = true;
     }
     if (!launcher) {
         muster_core_grow((void **)&core->launchers, core->launcher_count, &core->launcher_capacity,
@@ -293,17 +324,20 @@ static void launcher_join(muster_core *core, muster_connection connection,
         .heard_ns = core->now_ns,
     };
     launcher_take_slots(core, launcher);
-    core->changed = true;
+    core->changed = core->changed || launcher_is_wanted(core, launcher);
+    muster_core_deadline(core, core->now_ns + core->policy.deadlines.silence_ns / 4);
     if (message->epoch > core->epoch && message->epoch > core->epoch_floor) {
         muster_core_met_before(core);
         core->epoch_floor = message->epoch;
         core->persist_due = true;
+        core->changed = true;
     }
     bool begun = message->term == 0 && launcher_succeeds(core, launcher);
     muster_message *welcome = muster_core_send(core, connection, MUSTER_MESSAGE_LAUNCHER_WELCOME);
     welcome->u.welcome.policy = core->policy;
     welcome->u.welcome.begun = begun;
     launcher_tell(core, launcher);
+    core->changed = core->changed || begun;
     for (int32_t i = 0; begun && core->state != MUSTER_CORE_ENDED && i < count; i++) {
         if (core->state == MUSTER_CORE_FORMING) {
             muster_core_replacement_anew(core, &core->slots[first + i]);
@@ -397,6 +431,15 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
     }
     if (!death && slot->seat == MUSTER_CORE_SEAT_OPEN &&
         !muster_core_members_fenced(slot, message->incarnation)) {
+        if (core->state == MUSTER_CORE_FORMING && message->u.process.member && wait_status == 0) {
+            /* In an epoch that we know nothing of, and where this launcher is new to us, too, it says so
+             * again once it has joined. */
+            if (launcher) {
+                muster_core_ending_left_before(core, slot, launcher->host,
+                                               !launcher_owns(launcher, slot->slot), message);
+            }
+            return;
+        }
         muster_core_replacement_died(core, slot, message->incarnation, wait_status);
     } else if (!death && muster_core_grow_launched(core, slot) &&
                slot->start_incarnation == message->incarnation) {

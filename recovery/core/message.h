@@ -263,6 +263,7 @@ typedef struct muster_message {
             int32_t process_id; /* STARTED, EXITED, ASSIGNED, START, KILL */
             int32_t wait_status;
             uint64_t time_ns; /* CLOCK_MONOTONIC of the launcher */
+            bool member;      /* EXITED: it was in an epoch, as far as the launcher has heard */
         } process;
         struct {
             muster_policy policy; /* deadlines and all */

@@ -285,6 +285,16 @@ static bool rebuild_seats_decided(muster_core *core)
     return decided;
 }
 
+/* Those that had left before this coordinator came without its journal; the others are replacements, or nobody. */
+static int32_t rebuild_left_before(const muster_core *core)
+{
+    int32_t left = 0;
+    for (int32_t i = 0; i < core->policy.slot_count; i++) {
+        left += core->slots[i].process.left;
+    }
+    return left;
+}
+
 static void rebuild_turn_forming(muster_core *core)
 {
     if (!core->slots || core->adoption.epoch != 0) {
@@ -298,6 +308,15 @@ static void rebuild_turn_forming(muster_core *core)
     bool heard = !core->met_before || muster_core_passed(core, core->forming_since_ns,
                                                          core->policy.deadlines.reconnect_ns);
     if (decided && !heard) {
+        return;
+    }
+    int32_t left = decided ? rebuild_left_before(core) : 0;
+    if (left > 0) {
+        core->others_left = true;
+        muster_core_give_up(core, MUSTER_ERR_GAVE_UP,
+                            "%d of %d ranks had ended their work before this coordinator lost its "
+                            "journal, and of the others nobody came back",
+                            left, core->policy.slot_count);
         return;
     }
     if (decided) {

@@ -167,9 +167,11 @@ static bool adoption_plausible(const muster_core *core, const muster_message *me
 /* That process, and not another one that was given the same numbers. */
 static bool adoption_is_member(const muster_core_slot *slot, const muster_member *member)
 {
+    /* Of one that left, the number may be its launcher's word: a wrapper's. */
     return slot->seat == MUSTER_CORE_SEAT_FILLED &&
            slot->process.incarnation == member->incarnation &&
-           slot->process.process_id == member->process_id && slot->process.host == member->host;
+           (slot->process.process_id == member->process_id || slot->process.left) &&
+           slot->process.host == member->host;
 }
 
 static int32_t adoption_come(muster_core *core)
@@ -178,8 +180,9 @@ static int32_t adoption_come(muster_core *core)
     for (int32_t i = 0; i < core->adoption.member_count; i++) {
         const muster_member *member = &core->adoption.members[i];
         const muster_core_slot *slot = &core->slots[member->slot];
-        come += adoption_is_member(slot, member) && slot->process.connection != 0 &&
-                !slot->process.connection_lost;
+        bool there =
+            slot->process.left || (slot->process.connection != 0 && !slot->process.connection_lost);
+        come += adoption_is_member(slot, member) && there;
     }
     return come;
 }

@@ -210,18 +210,20 @@ static const char *restore_inconsistent(const muster_core *core)
 /* Members are expected back as if their connections had just been lost; others join again. */
 static bool restore_slots(muster_core *core)
 {
+    int32_t next = 0; /* members ascend by slot */
     for (int32_t i = 0; core->slots && i < core->policy.slot_count; i++) {
         muster_core_slot *slot = &core->slots[i];
-        const muster_member *member = NULL;
-        for (int32_t k = 0; slot->member && k < core->member_count && !member; k++) {
-            if (core->members[k].slot == i) {
-                member = &core->members[k];
-            }
-        }
+        bool listed = next < core->member_count && core->members[next].slot == i;
+        const muster_member *member = listed && slot->member ? &core->members[next] : NULL;
+        next += listed;
         if (slot->member && (!member || slot->seat != MUSTER_CORE_SEAT_FILLED)) {
             return false;
         }
         muster_core_process kept = slot->process;
+        if (!member && core->state == MUSTER_CORE_FORMING && kept.left &&
+            slot->seat == MUSTER_CORE_SEAT_FILLED) {
+            continue; /* of an epoch that had no journal either; its launcher may have gone since */
+        }
         if (!member) {
             if (slot->seat == MUSTER_CORE_SEAT_FILLED) {
                 /* Joined, but in no epoch yet: it is alive most likely and will say so. */

@@ -120,6 +120,18 @@ bool muster_control_send_process(muster_control *control, muster_message_type ty
     return control_send(control, &message);
 }
 
+bool muster_control_send_member_exited(muster_control *control, int32_t slot, uint32_t incarnation,
+                                       int32_t process_id, int wait_status, int64_t time_ns)
+{
+    muster_message message = {
+        .type = MUSTER_MESSAGE_EXITED, .slot = slot, .incarnation = incarnation};
+    message.u.process.process_id = process_id;
+    message.u.process.wait_status = wait_status;
+    message.u.process.time_ns = (uint64_t)time_ns;
+    message.u.process.member = true;
+    return control_send(control, &message);
+}
+
 bool muster_control_receive(muster_control *control, int64_t now_ns, muster_message *message)
 {
     for (;;) {

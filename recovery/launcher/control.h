@@ -48,6 +48,9 @@ void muster_control_rejoin(muster_control *control, int64_t now_ns);
 bool muster_control_send_process(muster_control *control, muster_message_type type, int32_t slot,
                                  uint32_t incarnation, int32_t process_id, int wait_status,
                                  int64_t time_ns);
+/* EXITED, of a process that is known to have been in an epoch. */
+bool muster_control_send_member_exited(muster_control *control, int32_t slot, uint32_t incarnation,
+                                       int32_t process_id, int wait_status, int64_t time_ns);
 
 /* The next message of this job and of the current or a higher term; false: none. To be ended with
  * muster_message_clean_up. */

@@ -6,6 +6,9 @@
  *   its rank exited by itself before it ever joined            well for exit code 0
  *   an epoch without it was agreed (the job shrank)            well: the others carry on
  *
+ * Spares of this launcher wait on for slots of others, until the coordinator says that the job is over or cannot be
+ * reached any more.
+ *
  * A rank that was lost otherwise is the coordinator's to judge: it asks for a replacement, agrees on
  * fewer ranks, or gives the job up. When all slots are settled and nothing lives, the job is over. */
 #include <signal.h>
@@ -200,6 +203,23 @@ static bool ending_all_ended_well(muster_launcher *launcher)
     return true;
 }
 
+/* Other launchers' ranks run on, as far as we know, and may need them. */
+static bool ending_spares_wait(muster_launcher *launcher)
+{
+    const muster_run_options *options = &launcher->options;
+    const muster_policy *policy = &options->policy;
+    bool reachable = launcher->now_ns - launcher->control.reached_ns < ENDING_UNDECIDED_NS;
+    bool others = options->slot_count < policy->slot_count;
+    bool wanted = policy->on_loss == MUSTER_ON_LOSS_REPLACE || policy->grow;
+    if (launcher->job_over || !reachable || !others || !wanted)
+        return false;
+    if (!launcher->spares_wait_said)
+        muster_launcher_say(launcher, "all slots of this launcher are done; its spares wait for "
+                                      "those of other launchers");
+    launcher->spares_wait_said = true;
+    return true;
+}
+
 /* No rank lives and nothing was said: is the job over? */
 static void ending_decide(muster_launcher *launcher)
 {
@@ -219,12 +239,15 @@ static void ending_decide(muster_launcher *launcher)
         muster_ending_fail(launcher, MUSTER_RUN_EXIT_GAVE_UP);
         return;
     }
+    bool spares = muster_rank_living(launcher, true) > 0;
+    if (spares && ending_spares_wait(launcher))
+        return;
     ending_say_failed(launcher);
-    if (muster_rank_living(launcher, true) == 0) {
+    if (!spares) {
         launcher->over = true;
         return;
     }
-    /* Spares wait for a slot that never comes. */
+    /* They wait for a slot that never comes. */
     launcher->ending = true;
     launcher->kill_ns = launcher->now_ns;
 }

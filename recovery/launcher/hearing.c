@@ -127,7 +127,8 @@ static void hearing_say_timing(muster_launcher *launcher)
     if (timing.start_ms >= 0)
         snprintf(start, sizeof start, " (start %.1f ms)", timing.start_ms);
     if (timing.detect_ms >= 0)
-        snprintf(detect, sizeof detect, "detect %.1f ms", timing.detect_ms);
+        snprintf(detect, sizeof detect, "detect %.1f ms%s", timing.detect_ms,
+                 launcher->report.two_clocks ? " (until it was told here)" : "");
     muster_launcher_say(launcher,
                         "timing: %s, release %.1f ms, rebuild %.1f ms%s: epoch %llu goes "
                         "on with %d ranks",
@@ -187,7 +188,7 @@ static void hearing_note(muster_launcher *launcher, const muster_note *note)
         rank->joined = true;
     if (rank != NULL && note->kind == MUSTER_NOTE_LEFT)
         rank->left = true;
-    switch (muster_report_note(&launcher->report, note)) {
+    switch (muster_report_note(&launcher->report, note, launcher->now_ns)) {
     case MUSTER_REPORT_RESUMED:
         hearing_say_timing(launcher);
         break;
@@ -205,6 +206,8 @@ static void hearing_note(muster_launcher *launcher, const muster_note *note)
     }
     if (note->kind == MUSTER_NOTE_COMMITTED)
         muster_drill_committed(launcher, (uint64_t)note->value);
+    if (note->kind == MUSTER_NOTE_CALLS_DIFFER)
+        launcher->calls_differ = true;
     if (note->kind == MUSTER_NOTE_GAVE_UP)
         muster_ending_given_up(launcher, note->value == MUSTER_ERR_LEFT);
 }
@@ -217,6 +220,24 @@ static void hearing_refused(muster_launcher *launcher, const muster_message *mes
         return;
     muster_launcher_say(launcher, "the coordinator refuses this launcher: %.*s", length, text);
     muster_ending_fail(launcher, MUSTER_RUN_EXIT_COORDINATOR);
+}
+
+/* Everybody has left, or the job was given up: the note says it in words. A launcher whose note was lost with a connection, or with a coordinator, learns it here.
+ * Ranks that are in different calls end by themselves, with a code of their own. */
+static void hearing_gave_up(muster_launcher *launcher, const muster_message *message)
+{
+    const char *text = message->u.refused.text;
+    int length = (int)strnlen(text, sizeof message->u.refused.text);
+    bool differ = message->u.refused.status == MUSTER_ERR_CALLS_DIFFER;
+    launcher->job_over = true;
+    if (message->u.refused.status == MUSTER_OK || launcher->gave_up || launcher->calls_differ)
+        return;
+    muster_launcher_say(launcher, "%s: %.*s",
+                        muster_note_text(differ ? MUSTER_NOTE_CALLS_DIFFER : MUSTER_NOTE_GAVE_UP),
+                        length, text);
+    launcher->calls_differ = differ;
+    if (!differ)
+        muster_ending_given_up(launcher, message->u.refused.status == MUSTER_ERR_LEFT);
 }
 
 static void hearing_message(muster_launcher *launcher, const muster_message *message)
@@ -244,10 +265,7 @@ static void hearing_message(muster_launcher *launcher, const muster_message *mes
         hearing_note(launcher, &message->u.note);
         return;
     case MUSTER_MESSAGE_GAVE_UP:
-        /* The note says it in words; a launcher whose note was lost learns it here. Ranks that are in
-         * different calls end by themselves, with a code of their own. */
-        if (message->u.refused.status != MUSTER_ERR_CALLS_DIFFER)
-            muster_ending_given_up(launcher, false);
+        hearing_gave_up(launcher, message);
         return;
     default:
         return;

@@ -387,6 +387,9 @@ int muster_launcher_main(int argc, char **argv)
     muster_output_init(&launcher->out, STDOUT_FILENO);
     muster_output_init(&launcher->err, STDERR_FILENO);
     muster_report_init(&launcher->report);
+    /* Over a file's socket it is on this host. */
+    launcher->report.two_clocks = launcher->options.coordinator != NULL &&
+                                  strncmp(launcher->options.coordinator, "ipc://", 6) != 0;
     launcher->signal_fd = -1;
     launcher->folder.lock_fd = -1;
     muster_status status = launcher_set_up(launcher, &error);

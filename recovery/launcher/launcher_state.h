@@ -121,7 +121,10 @@ typedef struct muster_launcher {
     int64_t ask_ns;    /* when ranks that heard of the end themselves are asked to; 0: not due */
     int64_t kill_ns;   /* when those that are left are killed; 0: not set */
     int64_t kill_keepers_ns;
+    bool job_over; /* the coordinator has said so: no slot of any launcher needs a spare */
+    bool spares_wait_said;
     bool gave_up;
+    bool calls_differ;    /* the ranks hear that the job is over, and why, and end by themselves */
     bool work_was_done;   /* it was given up because ranks had taken their leave */
     bool silence_said;    /* that the coordinator does not answer */
     int64_t undecided_ns; /* since when nothing lives and somebody's fate is open; 0: no */

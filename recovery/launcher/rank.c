@@ -324,10 +324,18 @@ static void rank_say_end(muster_launcher *launcher, const muster_rank *rank)
 
 static void rank_tell_exit(muster_launcher *launcher, muster_rank *rank)
 {
+    /* A coordinator that lost its journal does not know: to it a rank that ended well is else one that never
+     * joined, and the job is begun a second time. */
+    bool member = rank->joined && rank->since_epoch < launcher->epoch;
     rank->told = true;
-    muster_control_send_process(&launcher->control, MUSTER_MESSAGE_EXITED, rank->slot,
-                                rank->incarnation, rank->child.process_id, rank->child.wait_status,
-                                rank->exited_ns);
+    if (member)
+        muster_control_send_member_exited(&launcher->control, rank->slot, rank->incarnation,
+                                          rank->child.process_id, rank->child.wait_status,
+                                          rank->exited_ns);
+    else
+        muster_control_send_process(&launcher->control, MUSTER_MESSAGE_EXITED, rank->slot,
+                                    rank->incarnation, rank->child.process_id,
+                                    rank->child.wait_status, rank->exited_ns);
 }
 
 static void rank_handle_exit(muster_launcher *launcher, muster_rank *rank)

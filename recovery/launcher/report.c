@@ -101,8 +101,9 @@ void muster_report_spare_taken(muster_report *report)
         recovery->spare = true;
 }
 
-static void report_verdict(muster_report *report, const muster_note *note)
+static void report_verdict(muster_report *report, const muster_note *note, int64_t heard_ns)
 {
+    const int64_t told_ns = report->two_clocks ? heard_ns : (int64_t)note->time_ns;
     /* A rank that leaves is no loss. */
     if (note->evidence == MUSTER_EVIDENCE_LEFT)
         return;
@@ -116,6 +117,7 @@ static void report_verdict(muster_report *report, const muster_note *note)
         }
         recovery->lost_epoch = note->epoch;
         recovery->verdict_ns = (int64_t)note->time_ns;
+        recovery->told_ns = told_ns;
     }
     muster_report_loss *loss =
         report_append((void **)&recovery->losses, &recovery->loss_count, sizeof *loss);
@@ -128,7 +130,7 @@ static void report_verdict(muster_report *report, const muster_note *note)
     loss->evidence = note->evidence;
     loss->verdict_ns = (int64_t)note->time_ns;
     const muster_report_death *death = report_find_death(report, note->slot, note->incarnation);
-    if (death != NULL && death->at_ns <= loss->verdict_ns) {
+    if (death != NULL && death->at_ns <= told_ns) {
         loss->died_ns = death->at_ns;
         loss->by_drill = death->by_drill;
         loss->signal_number = death->signal_number;
@@ -184,11 +186,12 @@ static muster_report_news report_first_batch(muster_recovery *recovery, const mu
                                                                    : MUSTER_REPORT_NOTHING;
 }
 
-muster_report_news muster_report_note(muster_report *report, const muster_note *note)
+muster_report_news muster_report_note(muster_report *report, const muster_note *note,
+                                      int64_t heard_ns)
 {
     muster_recovery *recovery = report_last(report);
     if (note->kind == MUSTER_NOTE_VERDICT)
-        report_verdict(report, note);
+        report_verdict(report, note, heard_ns);
     if (recovery == NULL)
         return MUSTER_REPORT_NOTHING;
     switch (note->kind) {
@@ -237,7 +240,7 @@ muster_recovery_timing muster_recovery_timing_of(const muster_recovery *recovery
     int64_t died_ns = recovery->loss_count > 0 ? recovery->losses[0].died_ns : 0;
     int64_t quiet_ns = recovery->released_ns > 0 ? recovery->released_ns : recovery->verdict_ns;
     const muster_recovery_timing timing = {
-        .detect_ms = report_ms(died_ns, recovery->verdict_ns),
+        .detect_ms = report_ms(died_ns, recovery->told_ns),
         .release_ms = report_ms(recovery->verdict_ns, quiet_ns),
         .rebuild_ms = report_ms(quiet_ns, recovery->resumed_ns),
         .start_ms = report_ms(recovery->starting_ns, recovery->joined_ns),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long each recovery took. Pure: what the launcher saw and what the coordinator noted go in, with
- * their times; arithmetic comes out. All times are CLOCK_MONOTONIC of one host.
+ * their times; arithmetic comes out. Times are CLOCK_MONOTONIC: of the launcher's host what it saw itself, of the
+ * coordinator's what that noted. They are only compared where both are one; else what is told of a loss is timed by when
+ * the launcher heard of it.
  *
  *   died ──detect── verdict ──release── last survivor out of its call ──rebuild── last member resumed
  *                      └──────────start── a replacement was asked for, and joined
@@ -25,9 +27,9 @@ typedef struct muster_report_death {
 typedef struct muster_report_loss {
     int32_t slot;
     uint32_t incarnation;
-    uint32_t evidence; /* muster_evidence */
-    int64_t died_ns;   /* 0: not known before the verdict */
-    int64_t verdict_ns;
+    uint32_t evidence;  /* muster_evidence */
+    int64_t died_ns;    /* 0: not known before the verdict */
+    int64_t verdict_ns; /* as the coordinator says */
     bool by_drill;
     int signal_number;
 } muster_report_loss;
@@ -38,7 +40,9 @@ typedef struct muster_recovery {
     int32_t member_count;
     muster_report_loss *losses;
     size_t loss_count;
-    int64_t verdict_ns;     /* the first */
+    int64_t verdict_ns; /* the first, as the coordinator says */
+    int64_t
+        told_ns; /* the same on the launcher's clock: when it heard of it, where that is another */
     int64_t released_ns;    /* the last after the verdict; 0: nobody was in a call */
     int64_t starting_ns;    /* the first start of a replacement; 0: none */
     int64_t joined_ns;      /* the last join of one */
@@ -56,6 +60,7 @@ typedef struct muster_report {
     size_t death_count;
     muster_recovery *recoveries;
     size_t recovery_count;
+    bool two_clocks; /* the coordinator's is, or may be, another host's than the launcher's */
     bool incomplete; /* memory ran out: something is missing */
 } muster_report;
 
@@ -85,7 +90,9 @@ typedef enum muster_report_news {
     MUSTER_REPORT_FIRST_BATCH = 2 /* and the last one's first batch is complete */
 } muster_report_news;
 
-muster_report_news muster_report_note(muster_report *report, const muster_note *note);
+/* heard_ns: now, on the launcher's clock. */
+muster_report_news muster_report_note(muster_report *report, const muster_note *note,
+                                      int64_t heard_ns);
 
 /* NULL: none yet. */
 const muster_recovery *muster_report_last(const muster_report *report);

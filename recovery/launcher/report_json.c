@@ -108,6 +108,8 @@ char *muster_report_json(const muster_report *report, const muster_report_job *j
     report_add_text(&writer, root, "job_name", job->job_name);
     report_add_int(&writer, root, "slot_count", job->slot_count);
     report_add_text(&writer, root, "on_loss", job->on_loss);
+    report_add_text(&writer, root, "detected_until",
+                    report->two_clocks ? "the launcher was told" : "the verdict");
     report_add_int(&writer, root, "exit_code", job->exit_code);
     report_add(&writer, root, "recoveries", recoveries);
     const char *json = writer.failed ? NULL

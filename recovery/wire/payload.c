@@ -105,6 +105,7 @@ void muster_payload_stream(muster_stream *stream, muster_message *message)
         muster_stream_i32(stream, &message->u.process.process_id);
         muster_stream_i32(stream, &message->u.process.wait_status);
         muster_stream_u64(stream, &message->u.process.time_ns);
+        muster_stream_bool(stream, &message->u.process.member);
         return;
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:

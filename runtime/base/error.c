@@ -80,6 +80,28 @@ void muster_error_prefix(muster_error *error, const char *format, ...)
     error->message[(size_t)written + bytes] = '\0';
 }
 
+void muster_error_shorten(char *text, size_t text_bytes, const char *sentence)
+{
+    static const char more[] = "...";
+    size_t length = strlen(sentence);
+    while (length > 0 && strchr(" \n", sentence[length - 1]) != NULL)
+        length--;
+    bool fits = length < text_bytes;
+    if (!fits) {
+        /* The last word that ends before the dots; where there is none, as much as there is room for. */
+        size_t room = text_bytes > sizeof(more) ? text_bytes - sizeof(more) : 0;
+        size_t end = room;
+        while (end > 0 && strchr(" \n", sentence[end]) == NULL)
+            end--;
+        while (end > 0 && strchr(" \n,;:(", sentence[end - 1]) != NULL)
+            end--;
+        length = end > 0 ? end : room;
+    }
+    snprintf(text, text_bytes, "%.*s%s", (int)length, sentence, fits ? "" : more);
+    for (char *line = strchr(text, '\n'); line != NULL; line = strchr(line, '\n'))
+        *line = ' ';
+}
+
 void muster_error_copy(muster_error *error, const muster_error *from)
 {
     if (!is_writable(error))

@@ -24,6 +24,10 @@ muster_status muster_error_set_errno(muster_error *error, int errno_value, const
 void muster_error_prefix(muster_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A sentence of somebody else's for text, which has room for text_bytes: in one line, and where it does not fit, up to the
+ * end of a word, and then "...". */
+void muster_error_shorten(char *text, size_t text_bytes, const char *sentence);
+
 /* Fills error with what `from` says. */
 void muster_error_copy(muster_error *error, const muster_error *from);
 

@@ -2,6 +2,7 @@
 #include "bench/nccl_bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -101,9 +102,30 @@ static void exec_ranks(const nccl_bench *bench, int ranks, bool device, const ch
     _exit(127);
 }
 
+static void keep_words(const char *file)
+{
+    const int descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (descriptor >= 0)
+        (void)dup2(descriptor, STDERR_FILENO);
+}
+
+static void tell_words(const char *file)
+{
+    char text[1024];
+    size_t length;
+    FILE *words = fopen(file, "re");
+    while (words != NULL && (length = fread(text, 1, sizeof(text), words)) > 0)
+        (void)fwrite(text, 1, length, stderr);
+    if (words != NULL)
+        fclose(words);
+}
+
+/* What a run says on its stderr is told where it failed: the launcher explains itself each time. */
 static bool run_ranks(const nccl_bench *bench, int ranks, const char *nccl, const char *cuda,
                       bool device, const char *const *words)
 {
+    char words_file[128];
+    snprintf(words_file, sizeof(words_file), "%s/words", bench->folder);
     fflush(stdout);
     const pid_t child = fork();
     if (child < 0) {
@@ -113,12 +135,17 @@ static bool run_ranks(const nccl_bench *bench, int ranks, const char *nccl, cons
     if (child == 0) {
         set_or_unset("MUSTER_NCCL_LIBRARY", nccl);
         set_or_unset("MUSTER_CUDA_LIBRARY", cuda);
+        keep_words(words_file);
         exec_ranks(bench, ranks, device, words);
     }
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    const bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!well)
+        tell_words(words_file);
+    unlink(words_file);
+    return well;
 }
 
 /* The last value of that name that a rank wrote; 0 where there is none. */

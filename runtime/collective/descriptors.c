@@ -69,20 +69,31 @@ static muster_verdict compare_tensor(const muster_descriptor *reference,
     return verdict_at(MUSTER_OK, MUSTER_RANK_NONE, MUSTER_FIELD_NONE, 0, 0);
 }
 
+muster_verdict muster_verdict_of_page(const muster_descriptor *reference, int32_t reference_count,
+                                      const muster_descriptor *page, int32_t count, int32_t first,
+                                      int32_t here, int32_t rank)
+{
+    if (count != reference_count)
+        return verdict_at(MUSTER_ERR_TENSOR_COUNT, rank, MUSTER_FIELD_TENSOR_COUNT, reference_count,
+                          count);
+    for (int32_t i = 0; i < here; i++) {
+        muster_verdict verdict = compare_tensor(&reference[i], &page[i], rank);
+        if (verdict.status != MUSTER_OK) {
+            verdict.tensor_index = first + i;
+            return verdict;
+        }
+    }
+    return verdict_at(MUSTER_OK, MUSTER_RANK_NONE, MUSTER_FIELD_NONE, 0, 0);
+}
+
 static muster_verdict compare_batches(const muster_descriptor *const *lists, const int32_t *counts,
                                       int32_t rank_count)
 {
     for (int32_t rank = 1; rank < rank_count; rank++) {
-        if (counts[rank] != counts[0])
-            return verdict_at(MUSTER_ERR_TENSOR_COUNT, rank, MUSTER_FIELD_TENSOR_COUNT, counts[0],
-                              counts[rank]);
-        for (int32_t i = 0; i < counts[0]; i++) {
-            muster_verdict verdict = compare_tensor(&lists[0][i], &lists[rank][i], rank);
-            if (verdict.status != MUSTER_OK) {
-                verdict.tensor_index = i;
-                return verdict;
-            }
-        }
+        muster_verdict verdict = muster_verdict_of_page(lists[0], counts[0], lists[rank],
+                                                        counts[rank], 0, counts[0], rank);
+        if (verdict.status != MUSTER_OK)
+            return verdict;
     }
     return verdict_at(MUSTER_OK, MUSTER_RANK_NONE, MUSTER_FIELD_NONE, 0, 0);
 }

@@ -11,9 +11,9 @@
 
 #include <muster/status.h>
 
-#define MUSTER_DEVICE_OFFER_VERSION 1u
+#define MUSTER_DEVICE_OFFER_VERSION 2u
 #define MUSTER_DEVICE_OFFER_ID_BYTES 128
-#define MUSTER_DEVICE_OFFER_TEXT_BYTES 120
+#define MUSTER_DEVICE_OFFER_TEXT_BYTES 160 /* what a round has room for */
 
 /* In the order in which they come; those that are not needed are left out by all ranks alike. */
 typedef enum muster_device_stage {

@@ -111,6 +111,12 @@ uint64_t muster_descriptors_hash(const muster_descriptor *descriptors, int32_t c
 void muster_p2p_digest_add(muster_record *record, int32_t own_rank, int32_t peer, int32_t direction,
                            int64_t ordinal, int64_t bytes, int32_t dtype);
 
+/* As below, of one rank of a batch and of the `here` tensors from the one with index first on, which both lists have at
+ * hand: pages can be compared as they come, in memory for none of the lists. MUSTER_OK where no difference is found. */
+muster_verdict muster_verdict_of_page(const muster_descriptor *reference, int32_t reference_count,
+                                      const muster_descriptor *page, int32_t count, int32_t first,
+                                      int32_t here, int32_t rank);
+
 /* The same pure function on every rank over everyone's lists: lists[r] has counts[r] entries. A batch
  * is compared with rank 0's; of a P2P list the first pair of ranks is named in which a send has no
  * receive of its bytes and dtype: rank is the side that has an operation without a partner (field PEER,

@@ -30,11 +30,40 @@ static void post_page(muster_comm *comm, muster_request *request)
 void muster_compare_begin(muster_comm *comm, muster_request *request)
 {
     request->compared_chunk = 0;
+    request->compared_verdict = (muster_verdict){.status = MUSTER_OK};
     post_page(comm, request);
 }
 
-/* Without memory for the lists this rank still takes its part in the rounds; its error then has the
- * code of the digest's mismatch, without the two sides. */
+/* Of a batch: the lowest rank that differs from rank 0, and its first tensor that does, as if all lists lay side by side.
+ * Without memory, which could run out on one rank and make its code another than that of the others. */
+static void compare_page_of_batch(const muster_comm *comm, muster_request *request,
+                                  const unsigned char *payloads)
+{
+    compare_page reference_page;
+    compare_page page;
+    muster_descriptor reference[DESCRIPTORS_PER_ROUND];
+    muster_descriptor list[DESCRIPTORS_PER_ROUND];
+    muster_verdict *verdict = &request->compared_verdict;
+    memcpy(&reference_page, payloads, sizeof(reference_page));
+    memcpy(reference, payloads + sizeof(reference_page), sizeof(reference));
+    int32_t left = reference_page.total - reference_page.first;
+    int32_t here = left < DESCRIPTORS_PER_ROUND ? left : DESCRIPTORS_PER_ROUND;
+    int32_t end = verdict->status == MUSTER_OK ? comm->size : verdict->rank;
+    for (int32_t rank = 1; rank < end; rank++) {
+        const unsigned char *payload = payloads + (size_t)rank * MUSTER_ROUND_BYTES;
+        memcpy(&page, payload, sizeof(page));
+        memcpy(list, payload + sizeof(page), sizeof(list));
+        muster_verdict found = muster_verdict_of_page(reference, reference_page.total, list,
+                                                      page.total, reference_page.first, here, rank);
+        if (found.status != MUSTER_OK) {
+            *verdict = found;
+            return;
+        }
+    }
+}
+
+/* Of a P2P list: which operation of one rank belongs to which of another is known at the end. Without memory for the
+ * lists this rank still takes its part in the rounds, and its error has the same code, without the two sides. */
 static void keep_page(muster_comm *comm, muster_request *request, const unsigned char *payloads)
 {
     if (request->compared == NULL && request->compared_chunk == 0) {
@@ -74,7 +103,11 @@ bool muster_compare_progress(muster_comm *comm, muster_request *request, bool *d
     const unsigned char *payloads = comm->job->table->round_poll(comm->transport, request->round);
     if (payloads == NULL)
         return false;
-    keep_page(comm, request, payloads);
+    bool lists = request->record.call == MUSTER_CALL_P2P;
+    if (lists)
+        keep_page(comm, request, payloads);
+    else
+        compare_page_of_batch(comm, request, payloads);
     int32_t most = 0;
     for (int32_t rank = 0; rank < comm->size; rank++) {
         compare_page page;
@@ -86,14 +119,14 @@ bool muster_compare_progress(muster_comm *comm, muster_request *request, bool *d
         post_page(comm, request);
         return true;
     }
-    if (kept_all(comm, request)) {
-        muster_verdict detailed = muster_verdict_of_descriptors(
-            (const muster_descriptor *const *)request->compared, request->compared_counts,
-            comm->size, (muster_call)request->record.call);
-        /* Digests that differ over equal lists would be a hash of ours gone wrong; keep the refusal. */
-        if (detailed.status != MUSTER_OK)
-            request->verdict = detailed;
-    }
+    muster_verdict detailed = request->compared_verdict;
+    if (lists && kept_all(comm, request))
+        detailed =
+            muster_verdict_of_descriptors((const muster_descriptor *const *)request->compared,
+                                          request->compared_counts, comm->size, MUSTER_CALL_P2P);
+    /* Digests that differ over equal lists would be a hash of ours gone wrong; keep the refusal. */
+    if (detailed.status != MUSTER_OK)
+        request->verdict = detailed;
     *done = true;
     return true;
 }

@@ -99,8 +99,8 @@ static void tell(connecting *self, muster_status status, const muster_error *err
     offer->expected = error->expected;
     offer->came = error->came;
     offer->native_code = error->native_code;
-    snprintf(offer->text, sizeof(offer->text), "%.*s", (int)sizeof(offer->text) - 1,
-             status == MUSTER_OK ? "" : error->message);
+    muster_error_shorten(offer->text, sizeof(offer->text),
+                         status == MUSTER_OK ? "" : error->message);
 }
 
 /* ---- shrinking ---- */

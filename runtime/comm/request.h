@@ -68,6 +68,7 @@ struct muster_request {
     muster_descriptor **compared;
     int32_t *compared_counts;
     int32_t compared_chunk;
+    muster_verdict compared_verdict; /* of a batch, so far; MUSTER_OK: no difference yet */
     muster_verdict verdict;
 
     muster_transport_batch *batch;

@@ -3,6 +3,7 @@
  * refuses capturing streams needs for its tests. */
 #include "emulated.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct emulated_graph {
@@ -56,9 +57,18 @@ cuda_error cudaStreamGetCaptureInfo(cuda_stream handle, int *status, unsigned lo
                                        dependency_count);
 }
 
+/* Streams that are captured in the global mode, and a thread's own mode: global, as every thread begins. */
+static atomic_int global_captures;
+static _Thread_local int thread_mode;
+
+/* Here nobody is told of the capture's own end, which a real device spoils then. */
+bool emulated_capture_forbids(void)
+{
+    return thread_mode == CUDA_CAPTURE_MODE_GLOBAL && atomic_load(&global_captures) > 0;
+}
+
 cuda_error cudaStreamBeginCapture(cuda_stream handle, int mode)
 {
-    (void)mode;
     cuda_error error = CUDA_SUCCESS;
     struct emulated_stream *stream = emulated_stream_find(handle);
     if (stream == NULL) {
@@ -66,6 +76,9 @@ cuda_error cudaStreamBeginCapture(cuda_stream handle, int mode)
     }
     if (emulated_stream_legacy(stream) || emulated_stream_set_capturing(stream, true)) {
         error = CUDA_STREAM_CAPTURE_UNSUPPORTED;
+    } else {
+        *emulated_stream_capture_mode(stream) = mode;
+        atomic_fetch_add(&global_captures, mode == CUDA_CAPTURE_MODE_GLOBAL);
     }
     emulated_stream_release(stream);
     return emulated_error_keep(error);
@@ -81,6 +94,8 @@ cuda_error cudaStreamEndCapture(cuda_stream handle, cuda_graph *graph)
     cuda_error error =
         emulated_stream_set_capturing(stream, false) ? CUDA_SUCCESS : CUDA_STREAM_CAPTURE_UNMATCHED;
     if (error == CUDA_SUCCESS) {
+        atomic_fetch_sub(&global_captures,
+                         *emulated_stream_capture_mode(stream) == CUDA_CAPTURE_MODE_GLOBAL);
         *graph = calloc(1, sizeof **graph); /* empty: nothing can have been captured */
         error = *graph == NULL ? CUDA_MEMORY_ALLOCATION : CUDA_SUCCESS;
     }
@@ -96,7 +111,6 @@ cuda_error cudaGraphDestroy(cuda_graph graph)
 
 cuda_error cudaThreadExchangeStreamCaptureMode(int *mode)
 {
-    static _Thread_local int thread_mode; /* global, as every thread begins */
     if (mode == NULL) {
         return emulated_error_keep(CUDA_INVALID_VALUE);
     }

@@ -25,7 +25,11 @@ enum {
 };
 #define DEVICE_GLOBAL_BYTES ((size_t)16 << 30)
 
-static _Thread_local int current_device;
+/* What a thread has set, and the device whose context is current on it: none before its first call that needs one. */
+enum { NO_CONTEXT = -1 };
+static _Thread_local int set_device;
+static _Thread_local int context_device = NO_CONTEXT;
+static atomic_bool has_context[EMULATED_DEVICES_MAX];
 static _Atomic int broken[EMULATED_DEVICES_MAX];
 
 static int number_from_environment(const char *name, int without, int max)
@@ -50,9 +54,39 @@ int emulated_device_count(void)
                                    EMULATED_DEVICES_MAX);
 }
 
+int emulated_device_selected(void)
+{
+    return context_device != NO_CONTEXT ? context_device : set_device;
+}
+
+void emulated_device_make_current(int device)
+{
+    if (device >= 0 && device < emulated_device_count()) {
+        atomic_store(&has_context[device], true);
+        context_device = device;
+    }
+}
+
 int emulated_device_current(void)
 {
-    return current_device;
+    int device = emulated_device_selected();
+    emulated_device_make_current(device);
+    return device;
+}
+
+bool emulated_device_has_current(void)
+{
+    return context_device != NO_CONTEXT;
+}
+
+void emulated_device_forget_current(void)
+{
+    context_device = NO_CONTEXT;
+}
+
+bool emulated_device_has_context(int device)
+{
+    return atomic_load(&has_context[device]);
 }
 
 cuda_error emulated_device_broken(int device)
@@ -71,7 +105,7 @@ static int driver_version(void)
     return number_from_environment("MUSTER_EMULATED_DRIVER_VERSION", DEVICE_VERSION, 99999);
 }
 
-cuda_error emulated_device_check(void)
+static cuda_error look(void)
 {
     /* The real runtime takes any driver of its own major version. */
     if (driver_version() < DEVICE_VERSION / 1000 * 1000) {
@@ -80,7 +114,16 @@ cuda_error emulated_device_check(void)
     if (emulated_device_count() == 0) {
         return CUDA_NO_DEVICE;
     }
-    return emulated_device_broken(current_device);
+    return emulated_device_broken(emulated_device_selected());
+}
+
+cuda_error emulated_device_check(void)
+{
+    cuda_error error = look();
+    if (error == CUDA_SUCCESS) {
+        (void)emulated_device_current();
+    }
+    return error;
 }
 
 void emulated_device_bus_id(int device, char bus_id[EMULATED_BUS_ID_BYTES])
@@ -117,7 +160,7 @@ cuda_error cudaGetDeviceCount(int *count)
     if (count == NULL) {
         return emulated_error_keep(CUDA_INVALID_VALUE);
     }
-    cuda_error error = emulated_device_check();
+    cuda_error error = look();
     *count =
         error == CUDA_NO_DEVICE || error == CUDA_INSUFFICIENT_DRIVER ? 0 : emulated_device_count();
     return emulated_error_keep(
@@ -129,23 +172,24 @@ cuda_error cudaGetDevice(int *device)
     if (device == NULL) {
         return emulated_error_keep(CUDA_INVALID_VALUE);
     }
-    cuda_error error = emulated_device_check();
+    cuda_error error = look();
     if (error == CUDA_SUCCESS) {
-        *device = current_device;
+        *device = emulated_device_selected();
     }
     return emulated_error_keep(error);
 }
 
 cuda_error cudaSetDevice(int device)
 {
-    cuda_error error = emulated_device_check();
+    cuda_error error = look();
     if (error == CUDA_NO_DEVICE || error == CUDA_INSUFFICIENT_DRIVER) {
         return emulated_error_keep(error);
     }
     if (!device_valid(device)) {
         return emulated_error_keep(CUDA_INVALID_DEVICE);
     }
-    current_device = device;
+    set_device = device;
+    emulated_device_make_current(device); /* since CUDA 12 */
     return emulated_error_keep(emulated_device_broken(device));
 }
 
@@ -335,6 +379,6 @@ cuda_error cudaDeviceSetLimit(int limit, size_t value)
 cuda_error cudaDeviceSynchronize(void)
 {
     cuda_error error = emulated_device_check();
-    return emulated_error_keep(error == CUDA_SUCCESS ? emulated_stream_drain_device(current_device)
-                                                     : error);
+    return emulated_error_keep(
+        error == CUDA_SUCCESS ? emulated_stream_drain_device(emulated_device_selected()) : error);
 }

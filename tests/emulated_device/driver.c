@@ -40,18 +40,37 @@ static int device_get_attribute(int *value, int attribute, int device)
 /* One context a device; its handle is the device's number plus one, since NULL says "none". */
 static int context_get_current(void **context)
 {
-    *context = (void *)((uintptr_t)emulated_device_current() + 1);
+    *context =
+        emulated_device_has_current() ? (void *)((uintptr_t)emulated_device_selected() + 1) : NULL;
     return 0;
 }
 
 static int context_set_current(void *context)
 {
-    return context == NULL ? 0 : driver_error(cudaSetDevice((int)((uintptr_t)context - 1)));
+    if (context == NULL) {
+        emulated_device_forget_current();
+    } else {
+        emulated_device_make_current((int)((uintptr_t)context - 1));
+    }
+    return 0;
 }
 
 static int context_get_device(int *device)
 {
-    *device = emulated_device_current();
+    if (!emulated_device_has_current()) {
+        return driver_error(CUDA_INVALID_CONTEXT);
+    }
+    *device = emulated_device_selected();
+    return 0;
+}
+
+static int primary_context_get_state(int device, unsigned *flags, int *active)
+{
+    if (device < 0 || device >= emulated_device_count()) {
+        return driver_error(CUDA_INVALID_DEVICE);
+    }
+    *flags = 0;
+    *active = emulated_device_has_context(device);
     return 0;
 }
 
@@ -166,6 +185,7 @@ static const struct {
     {"cuCtxGetCurrent", (any_function)context_get_current},
     {"cuCtxSetCurrent", (any_function)context_set_current},
     {"cuCtxGetDevice", (any_function)context_get_device},
+    {"cuDevicePrimaryCtxGetState", (any_function)primary_context_get_state},
     {"cuMemGetAddressRange", (any_function)get_address_range},
     {"cuPointerGetAttribute", (any_function)pointer_get_attribute},
     {"cuLaunchKernel", (any_function)launch_kernel},

@@ -24,7 +24,14 @@ void emulated_error_say(const char *format, ...) __attribute__((format(printf, 1
 
 /* How many devices there are: MUSTER_EMULATED_DEVICES, 16 when it is not set. */
 int emulated_device_count(void);
+/* What cudaGetDevice says; a thread that works on a device makes its context current by that. */
+int emulated_device_selected(void);
 int emulated_device_current(void);
+void emulated_device_make_current(int device);
+bool emulated_device_has_current(void);
+void emulated_device_forget_current(void);
+/* Whether any thread has made it: it stays. */
+bool emulated_device_has_context(int device);
 /* SUCCESS, NO_DEVICE, INSUFFICIENT_DRIVER, or the device's sticky error. Every call that works on a device asks
  * first, as the real runtime initialises itself first. */
 cuda_error emulated_device_check(void);
@@ -63,6 +70,7 @@ bool emulated_stream_legacy(const struct emulated_stream *stream);
 bool emulated_stream_capturing(struct emulated_stream *stream);
 /* Returns what it was before. */
 bool emulated_stream_set_capturing(struct emulated_stream *stream, bool capturing);
+_Atomic int *emulated_stream_capture_mode(struct emulated_stream *stream);
 /* Puts work at the stream's end, behind what the order of the default stream asks for. Takes item in any case. */
 cuda_error emulated_stream_put(struct emulated_stream *stream, emulated_work *item);
 /* A place in the stream's order: behind all that was put so far. An event is no more than that. */
@@ -77,6 +85,9 @@ void emulated_stream_retain(struct emulated_stream *stream);
 cuda_error emulated_stream_drain(struct emulated_stream *stream);
 /* All streams of a device, or of every device when it is -1. */
 cuda_error emulated_stream_drain_device(int device);
+
+/* Whether a capture of the global mode forbids the calling thread to ask after events. */
+bool emulated_capture_forbids(void);
 
 /* A launch, put on the stream; arguments are copied. */
 cuda_error emulated_function_launch(cuda_function function, unsigned grid_x, unsigned block_x,

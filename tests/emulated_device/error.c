@@ -61,13 +61,13 @@ cuda_error cudaGetLastError(void)
 {
     cuda_error error = last_error;
     /* A broken device stays broken, however often it is asked. */
-    cuda_error sticky = emulated_device_broken(emulated_device_current());
+    cuda_error sticky = emulated_device_broken(emulated_device_selected());
     last_error = CUDA_SUCCESS;
     return sticky != CUDA_SUCCESS ? sticky : error;
 }
 
 cuda_error cudaPeekAtLastError(void)
 {
-    cuda_error sticky = emulated_device_broken(emulated_device_current());
+    cuda_error sticky = emulated_device_broken(emulated_device_selected());
     return sticky != CUDA_SUCCESS ? sticky : last_error;
 }

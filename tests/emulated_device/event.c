@@ -125,6 +125,10 @@ cuda_error cudaEventQuery(cuda_event handle)
 {
     struct emulated_stream *stream;
     uint64_t put;
+    (void)emulated_device_current(); /* the runtime makes a context for this, too */
+    if (emulated_capture_forbids()) {
+        return emulated_error_keep(CUDA_STREAM_CAPTURE_UNSUPPORTED);
+    }
     cuda_error error = place_of(handle, &stream, &put);
     if (error == CUDA_SUCCESS && stream != NULL) {
         bool passed = emulated_stream_passed(stream, put);

@@ -26,6 +26,7 @@ struct emulated_stream {
     bool started;
     bool closing;
     bool capturing;
+    _Atomic int capture_mode; /* of the last capture */
 };
 
 static struct {
@@ -555,6 +556,11 @@ bool emulated_stream_capturing(struct emulated_stream *stream)
     bool capturing = stream->capturing;
     pthread_mutex_unlock(&stream->lock);
     return capturing;
+}
+
+_Atomic int *emulated_stream_capture_mode(struct emulated_stream *stream)
+{
+    return &stream->capture_mode;
 }
 
 bool emulated_stream_set_capturing(struct emulated_stream *stream, bool capturing)

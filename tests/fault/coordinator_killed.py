@@ -116,6 +116,32 @@ def a_named_one_comes_back_from_its_journal():
         check("slot 0 is lost" in again.read(place.path("events")), "the events lack the verdict")
 
 
+def a_job_that_ended_meanwhile_is_not_begun_again():
+    """The ranks end while no coordinator is there, and the next one has no journal. The launcher, stopped as long, is what
+    tells it."""
+    with Place() as place:
+        endpoint = f"ipc://{place.folder}/socket"
+        options = ["--bind", endpoint, "--journal", place.path("journal"), "--ready-fd", "1"]
+        coordinator = place.coordinator(*options)
+        coordinator.waits_to_print("ipc://")
+        run = place.run("-n", "2", *FAST, "--coordinator", endpoint, "--", RANK, "20", "1",
+                        "pause", "1", "10")
+        run.waits_to_print("step 9 ")
+        ranks = [rank_of(run, slot) for slot in (0, 1)]
+        coordinator.signal(signal.SIGKILL).ends_with(-signal.SIGKILL)
+        run.signal(signal.SIGSTOP)
+        with open(place.path("go"), "w", encoding="utf-8"):
+            pass
+        wait_for(lambda: not set(ranks) & set(place.processes()), "the end of the ranks")
+        os.unlink(place.path("journal"))
+        again = place.coordinator(*options)
+        again.waits_to_print("ipc://")
+        run.signal(signal.SIGCONT)
+        run.ends_with(0).does_not_say("starting a replacement").does_not_say("gave up")
+        check(steps_of(run) == list(range(1, 21)), run.everything())
+        again.signal(signal.SIGTERM).ends_with(0)
+
+
 main(it_is_started_again_and_ranks_live_on, a_rank_lost_after_it_came_back_is_replaced,
      both_at_once, an_exit_that_nobody_heard_is_told_again, again_and_again,
-     a_named_one_comes_back_from_its_journal)
+     a_named_one_comes_back_from_its_journal, a_job_that_ended_meanwhile_is_not_begun_again)

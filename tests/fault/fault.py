@@ -59,6 +59,14 @@ def has_rank(run, slot, incarnation):
         return None
 
 
+def kill_if_there(process_id):
+    """It may end by itself between the look for it and the signal."""
+    try:
+        os.kill(process_id, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
 class Place:
     """A runtime folder of our own, and a mark in the environment of everything that is started."""
 
@@ -84,7 +92,7 @@ class Place:
         if kind is None:
             self.nothing_is_left()
         for process_id in self.processes():
-            os.kill(process_id, signal.SIGKILL)
+            kill_if_there(process_id)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def path(self, name):

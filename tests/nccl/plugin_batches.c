@@ -124,6 +124,9 @@ static void on_one_device(plugin_rank *self)
     PLUGIN_CHECK(self, self->error.native_code != NCCL_SUCCESS);
     if (self->process == 0)
         printf("  %s\n", self->error.message);
+    /* Who ends is lost to the other one, which may still be connecting. */
+    plugin_rank_mark(0);
+    plugin_rank_await_marks(self, 0, 2);
 }
 
 static bool run(const char *name, int count, int devices, plugin_body body)

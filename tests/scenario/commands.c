@@ -300,6 +300,7 @@ static void command_process(scenario_play *play, char **words, int count)
     message.incarnation =
         dot ? (uint32_t)atoi(dot + 1) : play_client_rank(play, words[1])->incarnation;
     message.u.process.wait_status = code ? atoi(code) << 8 : signal ? atoi(signal) : 0;
+    message.u.process.member = word_there(words, count, "member");
     for (int i = 0; i < play->client_count; i++) {
         if (!play->clients[i].launcher && play->clients[i].slot == slot &&
             play->clients[i].incarnation == message.incarnation) {

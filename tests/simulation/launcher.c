@@ -94,6 +94,13 @@ static sim_process *launcher_find_process(sim_world *world, const sim_launcher *
 static void launcher_tell(sim_world *world, sim_launcher *launcher, muster_message_type type,
                           const sim_process *process)
 {
+    if (type == MUSTER_MESSAGE_EXITED && process->joined &&
+        process->since_epoch < launcher->epoch) {
+        (void)muster_control_send_member_exited(&launcher->control, process->slot,
+                                                process->incarnation, process->process_id,
+                                                process->wait_status, world->now_ns);
+        return;
+    }
     (void)muster_control_send_process(
         &launcher->control, type, process->slot, process->incarnation, process->process_id,
         type == MUSTER_MESSAGE_EXITED ? process->wait_status : -1, world->now_ns);
@@ -102,8 +109,11 @@ static void launcher_tell(sim_world *world, sim_launcher *launcher, muster_messa
 static void launcher_begin_process(sim_world *world, sim_launcher *launcher, int32_t slot,
                                    uint32_t incarnation)
 {
-    const sim_process *process =
+    sim_process *process =
         sim_rank_start(world, launcher->host, launcher->index, slot, incarnation);
+    if (process) {
+        process->since_epoch = launcher->epoch;
+    }
     if (process && slot >= 0) {
         launcher_tell(world, launcher, MUSTER_MESSAGE_STARTED, process);
     }
@@ -198,6 +208,8 @@ static void launcher_assigned(sim_world *world, sim_launcher *launcher,
     if (spare && spare->spare) {
         spare->slot = message->slot;
         spare->incarnation = message->incarnation;
+        spare->since_epoch = launcher->epoch;
+        spare->joined = true;
         launcher_tell(world, launcher, MUSTER_MESSAGE_STARTED, spare);
     }
 }
@@ -208,6 +220,21 @@ static void launcher_end(sim_world *world, sim_launcher *launcher, const char *w
         sim_log(world, "launcher %d ends the job: %s", launcher->index, why);
         launcher->ending = true;
         launcher->kill_ns = world->now_ns + LAUNCHER_GAVE_UP_NS;
+    }
+}
+
+static void launcher_note(sim_world *world, sim_launcher *launcher, const muster_note *note)
+{
+    sim_process *process =
+        note->slot >= 0 ? launcher_find(world, launcher, note->slot, note->incarnation) : NULL;
+    if (process && note->kind == MUSTER_NOTE_JOINED) {
+        process->joined = true;
+    }
+    if (note->slot < 0 && note->kind == MUSTER_NOTE_AGREED) {
+        launcher->epoch = note->epoch;
+    }
+    if (note->kind == MUSTER_NOTE_GAVE_UP) {
+        launcher_end(world, launcher, note->text);
     }
 }
 
@@ -236,9 +263,7 @@ static void launcher_hear(sim_world *world, sim_launcher *launcher, const muster
         launcher_end(world, launcher, message->u.refused.text);
         return;
     case MUSTER_MESSAGE_NOTE:
-        if (message->u.note.kind == MUSTER_NOTE_GAVE_UP) {
-            launcher_end(world, launcher, message->u.note.text);
-        }
+        launcher_note(world, launcher, &message->u.note);
         return;
     default:
         return;

@@ -14,8 +14,8 @@
 /* A job of a few hosts pays for notes and deaths with few ranks, so that its share is the larger one. */
 #define GROWTH_ALLOWED 1.05
 
-static int32_t sizes[SIZES_MAX] = {8, 64, 512, 4096, 10000, 32768};
-static int size_count = 6;
+static int32_t sizes[SIZES_MAX] = {8, 64, 512, 1024, 4096, 10000, 32768, 100000};
+static int size_count = 8;
 
 static bool size_parse(char *text)
 {
@@ -31,37 +31,61 @@ static bool size_parse(char *text)
     return size_count > 0;
 }
 
+static void size_print_head(void)
+{
+    printf("| ranks | hosts | form | coordinator busy with heartbeats "
+           "| killed rank: verdict, ms | all are told, ms | a spare is in, ms | or shrunk, ms "
+           "| lost host: verdict, s | all are told, ms | shrunk, ms "
+           "| coordinator's work, us a rank | frames a rank | bytes a rank "
+           "| core, us a message | its longest turn, ms |\n"
+           "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+}
+
 static void size_print(const size_result *result)
 {
     printf("| %d | %d | %s | %.3f | ", result->ranks, result->hosts,
            result->aggregated ? "one agent a host" : "direct", result->busy);
     if (!result->feasible) {
-        printf("more than one thread can take | | | | | | |\n");
+        printf("more than one thread can take | | | | | | | | | | | |\n");
         return;
     }
-    printf("%.2f | %.1f | %.1f | ", result->killed.detect_ms, result->killed.told_ms,
-           result->killed.rebuilt_ms);
+    printf("%.2f | %.1f | %.1f | %.1f | ", result->replaced.detect_ms, result->replaced.told_ms,
+           result->replaced.rebuilt_ms, result->shrunk.rebuilt_ms);
     if (result->hosts > 1) {
-        printf("%.1f s | ", result->vanished.detect_ms / 1e3);
+        printf("%.1f | %.1f | %.1f | ", result->vanished.detect_ms / 1e3, result->vanished.told_ms,
+               result->vanished.rebuilt_ms);
     } else {
-        printf("- | ");
+        printf("- | - | - | ");
     }
-    printf("%.2f | %.0f | %.2f |\n", result->killed.frames, result->killed.bytes, result->core_us);
+    printf("%.1f | %.2f | %.0f | %.2f | %.1f |\n", result->replaced.work_us,
+           result->replaced.frames, result->replaced.bytes, result->core_us, result->core_worst_ms);
+}
+
+/* One cost of a rank, in two sizes. */
+static bool size_grew_in(const size_result *before, const size_result *now, const char *what,
+                         double earlier, double later)
+{
+    if (later <= GROWTH_ALLOWED * earlier) {
+        return false;
+    }
+    fprintf(stderr, "size: a rank of %d costs %.2f %s, one of %d %.2f\n", before->ranks, earlier,
+            what, now->ranks, later);
+    return true;
 }
 
 static bool size_grew(const size_result *before, const size_result *now)
 {
-    bool grew = before->feasible && now->feasible &&
-                (now->killed.frames > GROWTH_ALLOWED * before->killed.frames ||
-                 now->killed.bytes > GROWTH_ALLOWED * before->killed.bytes ||
-                 now->heartbeat_bytes > GROWTH_ALLOWED * before->heartbeat_bytes);
-    if (grew) {
-        fprintf(stderr,
-                "size: %d ranks cost %.2f frames and %.0f bytes each, %d ranks %.2f and %.0f\n",
-                before->ranks, before->killed.frames, before->killed.bytes, now->ranks,
-                now->killed.frames, now->killed.bytes);
+    if (!before->feasible || !now->feasible) {
+        return false;
     }
-    return grew;
+    const size_loss *one = &before->replaced;
+    const size_loss *other = &now->replaced;
+    bool frames = size_grew_in(before, now, "frames", one->frames, other->frames);
+    bool bytes = size_grew_in(before, now, "bytes", one->bytes, other->bytes);
+    bool work = size_grew_in(before, now, "us", one->work_us, other->work_us);
+    bool beats = size_grew_in(before, now, "bytes of heartbeats", before->heartbeat_bytes,
+                              now->heartbeat_bytes);
+    return frames || bytes || work || beats;
 }
 
 int main(int argc, char **argv)
@@ -85,11 +109,7 @@ int main(int argc, char **argv)
             return 2;
         }
     }
-    printf(
-        "| ranks | hosts | form | coordinator busy with heartbeats | killed rank: verdict, ms | "
-        "all are "
-        "told, ms | rebuilt, ms | lost host: verdict | frames a rank | bytes a rank | core, us a "
-        "message |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
+    size_print_head();
     for (int aggregated = first_form; aggregated <= last_form; aggregated++) {
         size_result before = {0};
         for (int i = 0; i < size_count; i++) {

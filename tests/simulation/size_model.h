@@ -39,6 +39,7 @@ typedef struct size_loss {
     double rebuilt_ms; /* from there to the last that heard ESTABLISHED */
     double frames;     /* of the coordinator, both ways, for each rank; without heartbeats */
     double bytes;      /* likewise */
+    double work_us;    /* likewise: how long its thread was busy with them, and its disk */
 } size_loss;
 
 typedef struct size_result {
@@ -48,9 +49,11 @@ typedef struct size_result {
     double busy;   /* its share by heartbeats, one a second */
     double heartbeat_bytes; /* a rank and second */
     double formed_ms;
-    size_loss killed;   /* one rank */
+    size_loss replaced; /* one rank, by a spare */
+    size_loss shrunk;   /* one rank, for which there is no spare left */
     size_loss vanished; /* one host; all zero where there is one only */
-    double core_us; /* measured on this machine, not modelled: time of the core for each message */
+    /* Measured on this machine, not modelled: the core's time for each message, and its longest turn. */
+    double core_us, core_worst_ms;
 } size_result;
 
 /* False: what should come never came; said on stderr. */

@@ -3,12 +3,13 @@
 import math
 import sys
 
-COLUMNS = {"verdict": 4, "told": 5, "rebuilt": 6, "frames": 8, "bytes": 9}
+COLUMNS = {"verdict": 4, "told": 5, "rebuilt": 6, "work": 11, "frames": 12, "bytes": 13}
 FORMS = {"direct": "#b03a2e", "one agent a host": "#1f618d"}
 PANELS = [
-    ("from the death of one rank, ms", [("rebuilt", "", "until all are in the next epoch"),
-                                        ("told", "6 4", "until all know of it")]),
-    ("the coordinator's frames and bytes for each rank", [("bytes", "", "bytes"), ("frames", "6 4", "frames")]),
+    ("from the death of one rank, ms", [("rebuilt", "", "until a spare is in"), ("told", "6 4", "until all know"),
+                                        ("verdict", "2 3", "until the verdict")]),
+    ("what that costs the coordinator for each rank", [("bytes", "", "bytes"), ("work", "6 4", "us of its thread"),
+                                                       ("frames", "2 3", "frames")]),
 ]
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 420, 300, 56, 34, 14, 64
 
@@ -17,7 +18,7 @@ def rows(lines):
     for line in lines:
         print(line, end="", flush=True)
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if cells[0].isdigit() and cells[8]:
+        if cells[0].isdigit() and cells[12]:
             yield {"ranks": int(cells[0]), "form": cells[2],
                    **{name: float(cells[at]) for name, at in COLUMNS.items()}}
 
@@ -60,7 +61,7 @@ def panel(table, title, curves, offset):
             out.append(f'<path d="{path}" stroke="{colour}" stroke-dasharray="{dash}" class="curve"/>')
             out += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="2.5" fill="{colour}"/>' for px, py in points]
     for at, (_, dash, label) in enumerate(curves):
-        left = offset + LEFT + at * 215
+        left = offset + LEFT - 40 + at * 138
         out.append(f'<path d="M{left} {HEIGHT - 30}h26" stroke="#444" stroke-dasharray="{dash}" class="curve"/>')
         out.append(f'<text x="{left + 32}" y="{HEIGHT - 26}">{label}</text>')
     return out

@@ -16,8 +16,10 @@ typedef enum size_event_kind {
 } size_event_kind;
 
 typedef struct size_word {
-    int32_t rank; /* -1 - host: its launcher's */
+    int32_t rank; /* the connection: a rank's, or -1 - host for its launcher's */
     uint32_t type;
+    int32_t slot; /* its own; of an EXITED, or an EVIDENCE, the lost one's */
+    uint32_t incarnation;
     uint64_t epoch;
 } size_word;
 

@@ -213,6 +213,8 @@ typedef struct sim_process {
     int32_t wait_status;
     int64_t exit_seen_ns; /* SIM_NEVER: lives */
     bool exit_handled;
+    bool joined;
+    uint64_t since_epoch; /* the last that it had heard of when it was started */
 
     /* The working thread. */
     sim_rank_state state;
@@ -303,6 +305,7 @@ typedef struct sim_launcher {
     muster_control control;
     int32_t first_slot, slot_count, spare_count;
     uint32_t spares_started;
+    uint64_t epoch; /* the last that was agreed, by the notes */
     bool began;
     bool ending;
     int64_t kill_ns;

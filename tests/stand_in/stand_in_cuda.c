@@ -70,6 +70,15 @@ EXPORT cudaError_t cudaGetLastError(void)
     return cudaSuccess;
 }
 
+EXPORT cudaError_t cudaThreadExchangeStreamCaptureMode(enum cudaStreamCaptureMode *exchanged)
+{
+    static _Thread_local enum cudaStreamCaptureMode mode;
+    const enum cudaStreamCaptureMode before = mode;
+    mode = *exchanged;
+    *exchanged = before;
+    return cudaSuccess;
+}
+
 EXPORT cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes,
                                             const void *pointer)
 {

@@ -36,8 +36,9 @@ MUSTER_API muster_tensor muster_tensor_device(void *data, muster_dtype dtype, in
 
 /* The stream (a cudaStream_t of this rank's device; NULL, the default: the legacy default stream) on which
  * later calls of comm enqueue. It is the caller's, and must outlive them. A stream that captures is refused
- * by those calls (MUSTER_ERR_STREAM), on all ranks alike. The thread that serialises calls on comm; does not
- * block. Returns MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT (comm NULL); MUSTER_ERR_NO_DEVICE_PLANE;
+ * by those calls (MUSTER_ERR_STREAM), on all ranks alike, and so is cudaStreamPerThread: NCCL enqueues on a thread
+ * of its own. Begin no capture on it while a started call is in flight. The thread that serialises calls
+ * on comm; does not block. Returns MUSTER_OK; MUSTER_ERR_INVALID_ARGUMENT (comm NULL); MUSTER_ERR_NO_DEVICE_PLANE;
  * MUSTER_ERR_FORKED. */
 MUSTER_API muster_status muster_comm_set_stream(muster_comm *comm, void *stream);
 
@@ -52,7 +53,8 @@ MUSTER_API muster_status muster_comm_synchronize(muster_comm *comm, muster_error
  * same thread until muster_comm_return_nccl. It is non-blocking (config.blocking = 0): a call may return
  * ncclInProgress, and ncclCommGetAsyncError says when it is through. Borrow anew each time: after a rebuild it
  * is another one. Never destroy, abort, finalize or split it: an abort does not reach a communicator that was
- * split from it; split with muster_comm_split and borrow from that. Between borrow and return no call of comm
+ * split from it; split with muster_comm_split and borrow from that. Nor capture calls on it into a CUDA graph: an
+ * abort waits until every graph that holds one is destroyed. Between borrow and return no call of comm
  * is made (MUSTER_ERR_BORROWED); keep the bracket short, since an abort after a loss waits for it, bounded.
  * A communicator that was lent in an epoch is not kept over the epoch's end. Does not block. Returns
  * MUSTER_OK; MUSTER_ERR_RANK_LOST (the epoch is revoked: rebuild first); MUSTER_ERR_COMM_FAILED;

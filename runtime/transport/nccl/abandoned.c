@@ -12,7 +12,7 @@
 
 #include "transport/nccl/clock.h"
 
-enum { PASSES = 4 };
+enum { PASSES = 4, EMPTY_FOR_S = 60 };
 
 /* nccl-XXXXXX, as mkstemp fills it in. */
 static bool is_name(const char *name)
@@ -48,11 +48,15 @@ static bool is_same(int file, const struct stat *named)
 }
 
 /* NCCL has its files open from their creation until they are removed; the kernel counts that from a moment after the name
- * is seen, but before NCCL gives the file its size. */
+ * is seen, but before NCCL gives the file its size. An empty one is therefore looked at only once it has been so for long. */
 static bool is_candidate(const struct stat *named, const struct timespec *since)
 {
-    return S_ISREG(named->st_mode) && named->st_size > 0 && named->st_uid == geteuid() &&
-           !is_before(&named->st_ctim, since);
+    struct timespec long_ago;
+    clock_gettime(CLOCK_REALTIME_COARSE, &long_ago);
+    long_ago.tv_sec -= EMPTY_FOR_S;
+    return S_ISREG(named->st_mode) && named->st_uid == geteuid() &&
+           !is_before(&named->st_ctim, since) &&
+           (named->st_size > 0 || is_before(&named->st_ctim, &long_ago));
 }
 
 /* False: in use, or looked at by another survivor right now. */

@@ -227,9 +227,14 @@ static void retire(muster_device_comm *comm, size_t passed)
 static muster_status complete(muster_device_comm *comm, muster_error *error)
 {
     cudaError_t failed;
+    muster_nccl_current current;
     if (comm->first == NULL || comm->first->state != BATCH_RECORDED)
         return MUSTER_OK;
+    const muster_status set = muster_nccl_current_set(comm->device, &current, error);
+    if (set != MUSTER_OK)
+        return set;
     const size_t passed = count_passed(comm, &failed);
+    muster_nccl_current_restore(comm->device, &current);
     if (failed != cudaSuccess)
         return fail_cuda(comm, failed, "cudaEventQuery", error);
     if (comm->lent) {
@@ -256,11 +261,16 @@ muster_status muster_nccl_batch_all_enqueued(muster_device_comm *comm, bool *enq
 bool muster_nccl_batch_all_done(muster_device_comm *comm)
 {
     cudaError_t failed;
+    muster_nccl_current current;
     size_t live = 0;
     pthread_mutex_lock(&comm->batches_lock);
     for (const muster_device_batch *batch = comm->first; batch != NULL; batch = batch->next)
         live++;
-    const bool done = live == count_passed(comm, &failed);
+    bool done = live == 0;
+    if (!done && muster_nccl_current_set(comm->device, &current, NULL) == MUSTER_OK) {
+        done = live == count_passed(comm, &failed);
+        muster_nccl_current_restore(comm->device, &current);
+    }
     pthread_mutex_unlock(&comm->batches_lock);
     return done;
 }

@@ -45,11 +45,16 @@ muster_status muster_nccl_check_memory(muster_device *device, const void *data, 
                                        muster_error *error)
 {
     const char *first = data;
-    const muster_status status = check_address(device, first, error);
-    if (status != MUSTER_OK || bytes <= 1)
+    muster_nccl_current current;
+    muster_status status = muster_nccl_current_set(device, &current, error);
+    if (status != MUSTER_OK)
         return status;
+    status = check_address(device, first, error);
     /* Both ends: a buffer may be sewn together of several allocations, but not run out of them. */
-    return check_address(device, first + bytes - 1, error);
+    if (status == MUSTER_OK && bytes > 1)
+        status = check_address(device, first + bytes - 1, error);
+    muster_nccl_current_restore(device, &current);
+    return status;
 }
 
 static muster_status refuse_stream(const muster_nccl_library *library, cudaError_t code,
@@ -78,6 +83,13 @@ static muster_status check_stream(const muster_device *device, cudaStream_t stre
 {
     const muster_nccl_library *library = &device->library;
     enum cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    /* A communicator that does not block enqueues on a thread of NCCL's own (groupLaunchNonBlocking, in its
+     * group.cc), and there the handle means that thread's stream: rows would be moved before the caller's own
+     * work on them is done, and the event that says so would pass at once. */
+    if (stream == cudaStreamPerThread)
+        return muster_error_set(error, MUSTER_ERR_STREAM, MUSTER_FIELD_ARGUMENT, 0, 0,
+                                "cudaStreamPerThread is another stream on each thread, and NCCL "
+                                "enqueues on a thread of its own: set a stream that you created");
     cudaError_t code = library->cudaStreamIsCapturing(stream, &capture);
     if (code != cudaSuccess)
         return refuse_stream(library, code, "cudaStreamIsCapturing", error);
@@ -87,8 +99,7 @@ static muster_status check_stream(const muster_device *device, cudaStream_t stre
                                 "the stream is being captured into a graph: a batch cannot be "
                                 "replayed, end the capture first");
     /* The default streams are those of whatever device is current. */
-    if (library->cudaStreamGetDevice == NULL || stream == NULL || stream == cudaStreamLegacy ||
-        stream == cudaStreamPerThread)
+    if (library->cudaStreamGetDevice == NULL || stream == NULL || stream == cudaStreamLegacy)
         return MUSTER_OK;
     int of_stream = -1;
     code = library->cudaStreamGetDevice(stream, &of_stream);

@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "transport/nccl/batch.h"
 #include "transport/nccl/clock.h"
-#include "transport/nccl/current.h"
 #include "transport/nccl/ending.h"
 #include "transport/nccl/failure.h"
 

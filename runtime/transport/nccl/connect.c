@@ -36,7 +36,12 @@ muster_status muster_nccl_connect_make_id(muster_device *device, muster_device_i
                                           muster_error *error)
 {
     ncclUniqueId unique;
+    muster_nccl_current current;
+    const muster_status status = muster_nccl_current_set(device, &current, error);
+    if (status != MUSTER_OK)
+        return status;
     const ncclResult_t result = device->library.ncclGetUniqueId(&unique);
+    muster_nccl_current_restore(device, &current);
     if (result != ncclSuccess)
         return muster_nccl_failure(&device->library, result, "ncclGetUniqueId", error);
     memcpy(id->data, unique.internal, sizeof(id->data));

@@ -73,17 +73,25 @@ static muster_status choose_index(muster_device *device, int32_t wanted, muster_
         return muster_error_set(error, MUSTER_ERR_WRONG_DEVICE, MUSTER_FIELD_OPTION, count - 1,
                                 wanted, "there is no device %d: this process sees devices 0 to %d",
                                 (int)wanted, count - 1);
+    device->index = wanted;
+    if (wanted >= 0)
+        return MUSTER_OK;
     code = library->cudaGetDevice(&current);
     if (code != cudaSuccess)
         return muster_nccl_failure_cuda(library, code, "cudaGetDevice", error);
-    device->index = wanted == -1 ? current : wanted;
-    /* Makes the device's context, so that a device that cannot be used is told here. */
-    code = library->cudaSetDevice(device->index);
-    if (code != cudaSuccess)
-        return muster_nccl_failure_cuda(library, code, "cudaSetDevice", error);
-    if (current != device->index)
-        (void)library->cudaSetDevice(current);
+    device->index = current;
     return MUSTER_OK;
+}
+
+/* The thread makes the device's context, so that a device that cannot be used is told here. */
+static cudaError_t await_begin(muster_device *device)
+{
+    pthread_mutex_lock(&device->lock);
+    while (!device->begun)
+        pthread_cond_wait(&device->changed, &device->lock);
+    const cudaError_t code = device->begin_code;
+    pthread_mutex_unlock(&device->lock);
+    return code;
 }
 
 /* The lock, its condition and the thread. */
@@ -97,11 +105,16 @@ static muster_status start(muster_device *device, muster_error *error)
     pthread_condattr_destroy(&attributes);
     device->owners = 1;
     const int code = muster_nccl_ending_start(device);
-    if (code == 0)
+    const cudaError_t begin_code = code == 0 ? await_begin(device) : cudaSuccess;
+    if (code == 0 && begin_code == cudaSuccess)
         return MUSTER_OK;
+    if (code == 0)
+        muster_nccl_ending_stop(device);
     pthread_cond_destroy(&device->changed);
     pthread_mutex_destroy(&device->lock);
-    return muster_error_set_errno(error, code, "the device plane's thread cannot be started");
+    return code != 0
+               ? muster_error_set_errno(error, code, "the device plane's thread cannot be started")
+               : muster_nccl_failure_cuda(&device->library, begin_code, "cudaSetDevice", error);
 }
 
 muster_status muster_nccl_device_open(const muster_device_options *options, muster_device **handle,

@@ -18,6 +18,11 @@ struct muster_device {
     int64_t abort_timeout_ns;
     int64_t bracket_timeout_ns;
     bool exit_when_stuck;
+    /* The driver's functions and its context of the device, from the thread's beginning (current.h); NULL where
+     * the runtime has no way to them. */
+    int (*context_get)(void **context);
+    int (*context_set)(void *context);
+    void *context;
     struct timespec opened; /* CLOCK_REALTIME_COARSE, as files have it */
 
     pthread_t thread;
@@ -28,6 +33,8 @@ struct muster_device {
     muster_nccl_bootstrap *bootstraps;
     bool revoked;
     int64_t revoked_ns;
+    bool begun;             /* the thread has tried the device, */
+    cudaError_t begin_code; /* and this came of it */
     bool stopping;
     int32_t owners; /* the handle, and the thread: whoever is last frees */
 };

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "transport/nccl/clock.h"
+#include "transport/nccl/current.h"
 #include "transport/nccl/failure.h"
 #include "transport/nccl/stuck.h"
 
@@ -151,8 +152,6 @@ static void run_round(muster_device *device)
     muster_device_comm *first = collect(device);
     pthread_mutex_unlock(&device->lock);
 
-    /* This thread is ours; NCCL's own code sets the device where it needs it, and says so if that fails. */
-    (void)library->cudaSetDevice(device->index);
     wait_for_brackets(device, first);
     for (muster_device_comm *comm = first; comm != NULL; comm = comm->ending)
         comm->step = choose(comm);
@@ -177,7 +176,11 @@ static void run_round(muster_device *device)
 static void *run(void *argument)
 {
     muster_device *device = argument;
+    const cudaError_t begin_code = muster_nccl_current_begin(device);
     pthread_mutex_lock(&device->lock);
+    device->begin_code = begin_code;
+    device->begun = true;
+    pthread_cond_broadcast(&device->changed);
     for (;;) {
         if (any_ending(device))
             run_round(device);

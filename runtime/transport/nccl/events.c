@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/error.h"
+#include "transport/nccl/current.h"
 #include "transport/nccl/failure.h"
 
 muster_status muster_nccl_events_take(muster_nccl_events *events, const muster_device *device,
@@ -40,9 +41,15 @@ void muster_nccl_events_put(muster_nccl_events *events, cudaEvent_t event)
 
 void muster_nccl_events_clean_up(muster_nccl_events *events, const muster_device *device)
 {
+    muster_nccl_current current;
     MUSTER_ASSERT(events->idle_count == events->made);
-    for (size_t i = 0; i < events->idle_count; i++)
-        (void)device->library.cudaEventDestroy(events->idle[i]);
+    if (events->made > 0) {
+        const muster_status status = muster_nccl_current_set(device, &current, NULL);
+        for (size_t i = 0; i < events->idle_count; i++)
+            (void)device->library.cudaEventDestroy(events->idle[i]);
+        if (status == MUSTER_OK)
+            muster_nccl_current_restore(device, &current);
+    }
     free(events->idle);
     *events = (muster_nccl_events){0};
 }

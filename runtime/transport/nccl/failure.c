@@ -6,6 +6,9 @@
 
 #include "base/error.h"
 
+/* With the call and NCCL's own text for the code it is about a sentence's length. */
+#define LAST_WORDS_BYTES 144
+
 static muster_status set_native(muster_error *error, muster_status status, int native_code)
 {
     if (error != NULL && error->struct_bytes >= sizeof(*error))
@@ -18,10 +21,12 @@ muster_status muster_nccl_failure(const muster_nccl_library *library, ncclResult
 {
     const char *last = library->ncclGetLastError(NULL);
     const bool more = last != NULL && last[0] != '\0';
+    char words[LAST_WORDS_BYTES];
+    /* Its last words first: they have the cause, and another rank's error has room for less. */
+    muster_error_shorten(words, sizeof(words), more ? last : library->ncclGetErrorString(result));
     muster_error_set(error, MUSTER_ERR_DEVICE_CALL, MUSTER_FIELD_NONE, 0, 0,
-                     "%s: NCCL error %d, %s%s%.120s", call, (int)result,
-                     library->ncclGetErrorString(result), more ? "; its last words: " : "",
-                     more ? last : "");
+                     "%s: NCCL error %d: %s%s%s%s", call, (int)result, words, more ? " (" : "",
+                     more ? library->ncclGetErrorString(result) : "", more ? ")" : "");
     return set_native(error, MUSTER_ERR_DEVICE_CALL, (int)result);
 }
 

@@ -119,6 +119,8 @@ static muster_status find_cuda(muster_nccl_library *library, muster_error *error
 #undef FIND
     void *symbol = dlsym(library->cuda_handle, "cudaStreamGetDevice");
     memcpy(&library->cudaStreamGetDevice, &symbol, sizeof(symbol));
+    symbol = dlsym(library->cuda_handle, "cudaGetDriverEntryPointByVersion");
+    memcpy(&library->cudaGetDriverEntryPointByVersion, &symbol, sizeof(symbol));
     return MUSTER_OK;
 }
 

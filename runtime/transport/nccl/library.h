@@ -40,6 +40,7 @@
     X(cudaGetErrorName) \
     X(cudaGetErrorString) \
     X(cudaGetLastError) \
+    X(cudaThreadExchangeStreamCaptureMode) \
     X(cudaPointerGetAttributes) \
     X(cudaStreamIsCapturing) \
     X(cudaMemcpyAsync) \
@@ -58,8 +59,11 @@ typedef struct muster_nccl_library {
     MUSTER_NCCL_CALLS(MUSTER_NCCL_MEMBER)
     MUSTER_CUDA_CALLS(MUSTER_NCCL_MEMBER)
 #undef MUSTER_NCCL_MEMBER
-    /* CUDA 12.8 and newer; NULL before. Not of the header: that may be older. */
-    cudaError_t (*cudaStreamGetDevice)(cudaStream_t stream, int *device);
+    /* Newer than CUDA 12.0, and not of the header, which may be older; NULL where they are missing. */
+    cudaError_t (*cudaStreamGetDevice)(cudaStream_t stream, int *device); /* 12.8 */
+    cudaError_t (*cudaGetDriverEntryPointByVersion)(const char *name, void **function,
+                                                    unsigned version, unsigned long long flags,
+                                                    int *found); /* 12.5 */
 } muster_nccl_library;
 
 /* Loads both and checks their versions; names NULL: the defaults of transport/device.h. MUSTER_ERR_LIBRARY. */

@@ -141,6 +141,35 @@ static void a_failed_assertion_ends_the_process_and_names_the_place(void **state
     assert_non_null(strstr(text, "test_error.c"));
 }
 
+static void a_long_sentence_ends_with_a_word(void **state)
+{
+    (void)state;
+    const struct {
+        size_t bytes;
+        const char *sentence;
+        const char *short_one;
+    } cases[] = {
+        {13, "it fits so\n\n", "it fits so"},
+        {12, "one two four", "one two..."},
+        {13, "one two four", "one two four"},
+        {12, "one two: three", "one two..."},
+        {11, "one two: three", "one..."},
+        {10, "one two: three", "one..."},
+        {12, "one\ntwo three", "one two..."},
+        {8, "oneword", "oneword"},
+        {7, "oneword", "one..."},
+        {4, "one two", "..."},
+        {1, "one", ""},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[16];
+        memset(text, 'x', sizeof(text));
+        muster_error_shorten(text, cases[i].bytes, cases[i].sentence);
+        assert_string_equal(text, cases[i].short_one);
+        assert_int_equal(text[cases[i].bytes], 'x');
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +180,7 @@ int main(void)
         cmocka_unit_test(a_long_sentence_is_cut_and_a_prefix_stays_whole),
         cmocka_unit_test(a_prefix_goes_before_the_sentence),
         cmocka_unit_test(a_failed_assertion_ends_the_process_and_names_the_place),
+        cmocka_unit_test(a_long_sentence_ends_with_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,50 @@ static void a_batch_names_rank_tensor_and_field(void **state)
     assert_int_equal(verdict.came, 2);
 }
 
+/* Page by page, as the slow round does it, the first difference is the same as over whole lists. */
+static void pages_find_what_lists_do(void **state)
+{
+    (void)state;
+    enum { RANKS = 4, TENSORS_MAX = 9, PAGE = 4 };
+    unsigned seed = 11;
+    int differences = 0;
+    for (int round = 0; round < 3000; round++) {
+        muster_descriptor lists[RANKS][TENSORS_MAX];
+        const muster_descriptor *pointers[RANKS];
+        int32_t counts[RANKS];
+        const int32_t usual = (int32_t)(rand_r(&seed) % TENSORS_MAX);
+        for (int rank = 0; rank < RANKS; rank++) {
+            pointers[rank] = lists[rank];
+            counts[rank] = rand_r(&seed) % 16 == 0 ? usual + 1 : usual;
+            for (int i = 0; i < TENSORS_MAX; i++)
+                lists[rank][i] = tensor_of(MUSTER_DTYPE_INT64, 8 + (rand_r(&seed) % 32 == 0));
+        }
+        const muster_verdict whole =
+            muster_verdict_of_descriptors(pointers, counts, RANKS, MUSTER_CALL_GATHERV);
+        muster_verdict paged = {.status = MUSTER_OK, .rank = RANKS};
+        for (int32_t first = 0; first == 0 || first < counts[0]; first += PAGE) {
+            const int32_t left = counts[0] - first;
+            for (int32_t rank = 1; rank < paged.rank; rank++) {
+                const muster_verdict found =
+                    muster_verdict_of_page(lists[0] + first, counts[0], lists[rank] + first,
+                                           counts[rank], first, left < PAGE ? left : PAGE, rank);
+                if (found.status != MUSTER_OK)
+                    paged = found;
+            }
+        }
+        assert_int_equal(paged.status, whole.status);
+        differences += whole.status != MUSTER_OK;
+        if (whole.status == MUSTER_OK)
+            continue;
+        assert_int_equal(paged.rank, whole.rank);
+        assert_int_equal(paged.field, whole.field);
+        assert_int_equal(paged.tensor_index, whole.tensor_index);
+        assert_int_equal(paged.expected, whole.expected);
+        assert_int_equal(paged.came, whole.came);
+    }
+    assert_true(differences > 100 && differences < 2990);
+}
+
 static void parameters_of_other_sizes_are_told_apart(void **state)
 {
     (void)state;
@@ -291,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_hash_sees_every_field_and_the_count),
         cmocka_unit_test(a_batch_names_rank_tensor_and_field),
+        cmocka_unit_test(pages_find_what_lists_do),
         cmocka_unit_test(parameters_of_other_sizes_are_told_apart),
         cmocka_unit_test(p2p_lists_name_both_sides),
         cmocka_unit_test(another_dtype_is_a_mismatch_too),

@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "coordinator/coordinator.h"
 #include "coordinator/jobs.h"
+#include "core/core.h"
 #include "stage.h"
 #include "wire/wire.h"
 
@@ -175,6 +176,114 @@ static void a_restart_has_a_higher_term_and_asks_who_is_there(void **state)
     stage_peer_close(&launcher);
 }
 
+/* ---- a job that ended as its coordinator came back ---- */
+
+static void restart(stage *on)
+{
+    muster_coordinator_stop(on->coordinator);
+    on->coordinator = NULL;
+    assert_int_equal(stage_start(on, NULL), MUSTER_OK);
+}
+
+/* The only rank of epoch 1 of "train", which term began, comes back and takes its leave. */
+static void it_comes_back_and_leaves(stage_peer *rank, uint64_t term)
+{
+    muster_message message = stage_rank_join("train", 0, 1);
+    muster_member member = {.slot = 0, .process_id = message.u.join.process_id};
+    message.term = term;
+    message.epoch = 1;
+    message.u.join.rejoin = true;
+    message.u.join.epoch_term = term;
+    message.u.join.members = &member;
+    message.u.join.member_count = 1;
+    stage_peer_send(rank, &message);
+    message = stage_peer_await(rank, MUSTER_MESSAGE_ESTABLISHED);
+    message = (muster_message){.type = MUSTER_MESSAGE_LEAVE,
+                               .job = muster_hash_text("train"),
+                               .epoch = 1,
+                               .term = message.term};
+    stage_peer_send(rank, &message);
+    stage_peer_await(rank, MUSTER_MESSAGE_GOODBYE);
+}
+
+/* Afterwards the coordinator has noticed that they are closed: it notices in order. */
+static void close_and_be_noticed(stage *on, stage_peer *closed)
+{
+    stage_peer last = stage_peer_open(on);
+    muster_message message = stage_rank_join("another", 0, 2);
+    stage_peer_send(&last, &message);
+    stage_peer_await(&last, MUSTER_MESSAGE_WELCOME);
+    stage_peer_close(closed);
+    stage_peer_close(&last);
+    stage_await_note(on, MUSTER_NOTE_SUSPECTED, MUSTER_EVIDENCE_CONNECTION_LOST);
+}
+
+/* To the launcher, which comes last, the job is over, and not a new one whose process has died. */
+static void a_job_taken_over_from_its_rank_waits_for_its_launcher(void **state)
+{
+    stage *on = *state;
+    stage_peer launcher = stage_peer_open(on);
+    muster_message join = stage_launcher_join("train", 1);
+    stage_peer_send(&launcher, &join);
+    join.term = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME).term;
+    stage_peer_close(&launcher);
+    assert_int_equal(unlink(on->journal), 0);
+    restart(on);
+    stage_peer rank = stage_peer_open(on);
+    it_comes_back_and_leaves(&rank, join.term);
+    close_and_be_noticed(on, &rank);
+
+    launcher = stage_peer_open(on);
+    stage_peer_send(&launcher, &join);
+    stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
+    stage_peer_await(&launcher, MUSTER_MESSAGE_GAVE_UP);
+    /* It has not heard of the epoch, or it would say that its rank was in one. */
+    muster_message exited = {.type = MUSTER_MESSAGE_EXITED,
+                             .job = muster_hash_text("train"),
+                             .term = muster_coordinator_term(on->coordinator)};
+    exited.u.process.process_id = 2000;
+    stage_peer_send(&launcher, &exited);
+    exited.type = MUSTER_MESSAGE_HEARTBEAT; /* for an answer: what came before was heard */
+    stage_peer_send(&launcher, &exited);
+    stage_peer_await(&launcher, MUSTER_MESSAGE_GAVE_UP);
+    pthread_mutex_lock(&on->mutex);
+    for (size_t i = 0; i < on->note_count; i++)
+        assert_int_not_equal(on->notes[i].kind, MUSTER_NOTE_STARTING);
+    pthread_mutex_unlock(&on->mutex);
+    stage_peer_close(&launcher);
+}
+
+/* Nobody launched the ranks of the last job of this name, nor this one's. */
+static void a_rank_of_the_next_job_need_not_wait(void **state)
+{
+    stage *on = *state;
+    stage_peer rank = stage_peer_open(on);
+    muster_message message = stage_rank_join("train", 0, 1);
+    message.incarnation = UINT32_MAX;
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_AGREED);
+    uint64_t term = message.term;
+    muster_message_clean_up(&message);
+    message = (muster_message){.type = MUSTER_MESSAGE_CONNECTED,
+                               .job = muster_hash_text("train"),
+                               .epoch = 1,
+                               .term = term};
+    stage_peer_send(&rank, &message);
+    stage_peer_await(&rank, MUSTER_MESSAGE_ESTABLISHED);
+    restart(on);
+    it_comes_back_and_leaves(&rank, term);
+    close_and_be_noticed(on, &rank);
+
+    rank = stage_peer_open(on);
+    message = stage_rank_join("train", 0, 1);
+    message.incarnation = UINT32_MAX;
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_AGREED);
+    assert_true(message.term > term);
+    muster_message_clean_up(&message);
+    stage_peer_close(&rank);
+}
+
 static void an_unknown_job_is_answered(void **state)
 {
     stage *on = *state;
@@ -283,6 +392,42 @@ static void a_peer_that_does_not_read_stops_nobody(void **state)
     message = stage_peer_await(&launcher, MUSTER_MESSAGE_LAUNCHER_WELCOME);
     stage_peer_close(&launcher);
     stage_peer_close(&stuck);
+}
+
+/* More launchers than are told of every rank. */
+static void of_many_launchers_each_is_told_of_its_own(void **state)
+{
+    enum { LAUNCHERS = MUSTER_CORE_LAUNCHERS_OF_ALL + 1 };
+    stage_peer launchers[LAUNCHERS];
+    stage_peer ranks = stage_peer_open(*state);
+    for (int32_t i = 0; i < LAUNCHERS; i++) {
+        launchers[i] = stage_peer_open(*state);
+        muster_message join = stage_launcher_join("wide", LAUNCHERS);
+        join.u.launcher_join.first_slot = i;
+        join.u.launcher_join.slot_count = 1;
+        /* However slow this machine is: nobody here says heartbeats. */
+        join.u.launcher_join.policy.deadlines.suspect_ns = INT64_C(200000000000);
+        join.u.launcher_join.policy.deadlines.silence_ns = INT64_C(300000000000);
+        stage_peer_send(&launchers[i], &join);
+        (void)stage_peer_await(&launchers[i], MUSTER_MESSAGE_LAUNCHER_WELCOME);
+    }
+    for (int32_t i = 0; i < LAUNCHERS; i++) {
+        const muster_message join = stage_rank_join("wide", i, LAUNCHERS);
+        stage_peer_send(&ranks, &join);
+    }
+    for (int32_t i = 0; i < LAUNCHERS; i++) {
+        int32_t joined = 0;
+        muster_message note = stage_peer_await(&launchers[i], MUSTER_MESSAGE_NOTE);
+        for (; note.u.note.kind != MUSTER_NOTE_AGREED;
+             note = stage_peer_await(&launchers[i], MUSTER_MESSAGE_NOTE)) {
+            joined += note.u.note.kind == MUSTER_NOTE_JOINED;
+            assert_true(note.u.note.kind != MUSTER_NOTE_JOINED || note.u.note.slot == i);
+        }
+        assert_int_equal(joined, 1);
+        assert_int_equal(note.u.note.value, LAUNCHERS); /* what is the job's all hear */
+        stage_peer_close(&launchers[i]);
+    }
+    stage_peer_close(&ranks);
 }
 
 /* One more would be none. */
@@ -412,8 +557,22 @@ static void a_rank_of_the_job_before_disturbs_nobody(void **state)
             assert_true(next_term > term);
         }
     }
+    /* Of the second job, before the third: it is told in a term that it listens to. */
+    message = (muster_message){.type = MUSTER_MESSAGE_LEAVE,
+                               .job = muster_hash_text("train"),
+                               .term = next_term,
+                               .epoch = 1};
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_GOODBYE);
     stage_peer_close(&rank);
     stage_peer_close(&launcher);
+    late.term = next_term;
+    late.u.join.epoch_term = next_term;
+    stage_peer cut_off = stage_peer_open(on);
+    stage_peer_send(&cut_off, &late);
+    message = stage_peer_await(&cut_off, MUSTER_MESSAGE_REFUSED);
+    assert_true(message.term >= next_term);
+    stage_peer_close(&cut_off);
 }
 
 /* Another coordinator serves the job: what this one's journal says of it stays as it is. */
@@ -459,6 +618,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_journal_in_use_is_refused, stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(a_restart_has_a_higher_term_and_asks_who_is_there,
                                         stage_set_up, stage_tear_down),
+        cmocka_unit_test_setup_teardown(a_job_taken_over_from_its_rank_waits_for_its_launcher,
+                                        stage_set_up, stage_tear_down),
+        cmocka_unit_test_setup_teardown(a_rank_of_the_next_job_need_not_wait, stage_set_up,
+                                        stage_tear_down),
         cmocka_unit_test_setup_teardown(an_unknown_job_is_answered, stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_does_not_fit_is_refused, stage_set_up,
                                         stage_tear_down),
@@ -466,6 +629,8 @@ int main(void)
                                         stage_tear_down),
         cmocka_unit_test_setup_teardown(jobs_do_not_mix, stage_set_up, stage_tear_down),
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_stops_nobody, stage_set_up,
+                                        stage_tear_down),
+        cmocka_unit_test_setup_teardown(of_many_launchers_each_is_told_of_its_own, stage_set_up,
                                         stage_tear_down),
         cmocka_unit_test_setup_teardown(numbers_at_the_end_of_their_range_are_refused, stage_set_up,
                                         stage_tear_down),

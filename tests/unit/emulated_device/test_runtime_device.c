@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The emulated runtime: devices and what the environment says of them, launches, the driver's functions by name,
  * and a device that a failed kernel broke. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -90,6 +91,69 @@ static void test_entry_point_that_is_missing(void **state)
     assert_null(found);
 }
 
+typedef struct context_calls {
+    int (*get)(void **context);
+    int (*set)(void *context);
+    int (*state)(int device, unsigned *flags, int *active);
+} context_calls;
+
+static void find_driver(const char *name, void *function)
+{
+    void *found;
+    assert_int_equal(cudaGetDriverEntryPointByVersion(name, &found, 12000, 0, NULL), CUDA_SUCCESS);
+    assert_non_null(found);
+    memcpy(function, &found, sizeof found);
+}
+
+/* A thread of its own has none, and gets one with the first call that needs it, or from the driver. */
+static void *look_at_contexts(void *user)
+{
+    enum { CHOSEN = 9, OTHER = 11 };
+    context_calls *driver = user;
+    void *context = &context;
+    unsigned flags;
+    int device, active;
+    assert_int_equal(driver->get(&context), 0);
+    assert_null(context);
+    assert_int_equal(driver->state(CHOSEN, &flags, &active), 0);
+    assert_int_equal(active, 0);
+    assert_int_equal(cudaGetDevice(&device), CUDA_SUCCESS);
+    assert_int_equal(device, 0);
+    assert_int_equal(driver->get(&context), 0);
+    assert_null(context);
+    assert_int_equal(cudaSetDevice(CHOSEN), CUDA_SUCCESS);
+    assert_int_equal(driver->state(CHOSEN, &flags, &active), 0);
+    assert_int_equal(active, 1);
+    void *chosen = NULL;
+    assert_int_equal(driver->get(&chosen), 0);
+    assert_int_equal(cudaSetDevice(OTHER), CUDA_SUCCESS);
+    assert_int_equal(driver->set(chosen), 0);
+    assert_int_equal(cudaGetDevice(&device), CUDA_SUCCESS);
+    assert_int_equal(device, CHOSEN);
+    assert_int_equal(driver->set(NULL), 0);
+    assert_int_equal(cudaGetDevice(&device), CUDA_SUCCESS);
+    assert_int_equal(device, OTHER);
+    cuda_event event;
+    assert_int_equal(cudaEventCreate(&event), CUDA_SUCCESS);
+    assert_int_equal(driver->get(&context), 0);
+    assert_non_null(context);
+    assert_ptr_not_equal(context, chosen);
+    assert_int_equal(cudaEventDestroy(event), CUDA_SUCCESS);
+    return NULL;
+}
+
+static void test_the_context_of_a_thread(void **state)
+{
+    (void)state;
+    context_calls driver;
+    find_driver("cuCtxGetCurrent", &driver.get);
+    find_driver("cuCtxSetCurrent", &driver.set);
+    find_driver("cuDevicePrimaryCtxGetState", &driver.state);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, look_at_contexts, &driver), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
 /* A kernel that nobody knows: its launch is taken, its run fails, and the device stays broken; another does not. */
 static void test_unknown_kernel_breaks_its_device(void **state)
 {
@@ -160,6 +224,7 @@ int main(void)
         cmocka_unit_test(test_count_and_bus_ids),
         cmocka_unit_test(test_no_device_and_an_old_driver),
         cmocka_unit_test(test_error_texts),
+        cmocka_unit_test(test_the_context_of_a_thread),
         cmocka_unit_test(test_entry_point_that_is_missing),
         cmocka_unit_test(test_other_version_of_nccl_is_refused),
         cmocka_unit_test(test_unknown_kernel_breaks_its_device),

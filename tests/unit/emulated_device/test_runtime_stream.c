@@ -215,9 +215,18 @@ static void test_capture_is_shown(void **state)
     assert_int_equal(cudaEventRecord(event, stream), CUDA_STREAM_CAPTURE_UNSUPPORTED);
     assert_int_equal(cudaStreamQuery(stream), CUDA_STREAM_CAPTURE_UNSUPPORTED);
     assert_int_equal(cudaStreamSynchronize(stream), CUDA_STREAM_CAPTURE_UNSUPPORTED);
+    /* Captured in the global mode, in which every thread begins. */
+    int mode = CUDA_CAPTURE_MODE_RELAXED;
+    assert_int_equal(cudaEventQuery(event), CUDA_STREAM_CAPTURE_UNSUPPORTED);
+    assert_int_equal(cudaThreadExchangeStreamCaptureMode(&mode), CUDA_SUCCESS);
+    assert_int_equal(mode, CUDA_CAPTURE_MODE_GLOBAL);
+    assert_int_equal(cudaEventQuery(event), CUDA_SUCCESS);
+    assert_int_equal(cudaThreadExchangeStreamCaptureMode(&mode), CUDA_SUCCESS);
+    assert_int_equal(mode, CUDA_CAPTURE_MODE_RELAXED);
     assert_int_equal(cudaLaunchHostFunc(NULL, note, &entry), CUDA_STREAM_CAPTURE_IMPLICIT);
     assert_int_equal(cudaStreamEndCapture(stream, &graph), CUDA_SUCCESS);
     assert_int_equal(cudaGraphDestroy(graph), CUDA_SUCCESS);
+    assert_int_equal(cudaEventQuery(event), CUDA_SUCCESS);
     assert_int_equal(cudaLaunchHostFunc(stream, note, &entry), CUDA_SUCCESS);
     assert_int_equal(cudaStreamSynchronize(stream), CUDA_SUCCESS);
     assert_string_equal(journal.text, "x");

@@ -15,6 +15,7 @@
 #include "launcher/report.h"
 
 #define MS ((int64_t)1000000)
+#define TOLD_AFTER_MS 7
 
 static muster_report_news say(muster_report *report, uint32_t kind, int64_t time_ms, uint64_t epoch,
                               int32_t slot, uint32_t incarnation, int64_t value)
@@ -26,7 +27,7 @@ static muster_report_news say(muster_report *report, uint32_t kind, int64_t time
                               .incarnation = incarnation,
                               .evidence = MUSTER_EVIDENCE_EXITED,
                               .value = value};
-    return muster_report_note(report, &note);
+    return muster_report_note(report, &note, (time_ms + TOLD_AFTER_MS) * MS);
 }
 
 /* Slot 2 of 3 dies at 1000 ms and is replaced. */
@@ -107,6 +108,30 @@ static void another_hosts_clock_is_not_taken_for_ours(void **state)
     muster_report_clean_up(&report);
 }
 
+/* The coordinator's host was booted an hour before the launcher's, or an hour after: neither changes what is said. */
+static void detection_is_timed_by_one_clock(void **state)
+{
+    (void)state;
+    const int64_t hour_ns = INT64_C(3600) * 1000 * MS;
+    const int64_t ahead_ns[] = {0, hour_ns, -hour_ns, 4 * MS, -4 * MS};
+    for (size_t i = 0; i < sizeof ahead_ns / sizeof ahead_ns[0]; i++) {
+        const int64_t died_ns = 2 * hour_ns;
+        muster_report report;
+        muster_report_init(&report);
+        report.two_clocks = true;
+        muster_report_signalled(&report, 2, 0, SIGKILL, died_ns);
+        const muster_note verdict = {.kind = MUSTER_NOTE_VERDICT,
+                                     .time_ns = (uint64_t)(died_ns + 20 * MS + ahead_ns[i]),
+                                     .epoch = 1,
+                                     .slot = 2,
+                                     .evidence = MUSTER_EVIDENCE_EXITED};
+        muster_report_note(&report, &verdict, died_ns + 21 * MS);
+        near(muster_recovery_timing_of(muster_report_last(&report)).detect_ms, 21);
+        assert_true(muster_report_last(&report)->losses[0].by_drill);
+        muster_report_clean_up(&report);
+    }
+}
+
 static void without_a_drill_the_exit_counts(void **state)
 {
     (void)state;
@@ -160,7 +185,7 @@ static void a_leave_is_no_loss(void **state)
     muster_report_init(&report);
     const muster_note note = {
         .kind = MUSTER_NOTE_VERDICT, .time_ns = 5, .epoch = 1, .evidence = MUSTER_EVIDENCE_LEFT};
-    muster_report_note(&report, &note);
+    muster_report_note(&report, &note, 6);
     assert_int_equal(report.recovery_count, 0);
     assert_null(muster_report_last(&report));
     muster_report_clean_up(&report);
@@ -188,6 +213,7 @@ static void the_report_is_json(void **state)
     json_object *root = json_tokener_parse(text);
     assert_non_null(root);
     assert_string_equal(json_object_get_string(member(root, "job_name")), "train");
+    assert_string_equal(json_object_get_string(member(root, "detected_until")), "the verdict");
     json_object *recoveries = member(root, "recoveries");
     assert_int_equal(json_object_array_length(recoveries), 2);
     json_object *first = json_object_array_get_idx(recoveries, 0);
@@ -227,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_replacement_is_timed),
         cmocka_unit_test(another_hosts_clock_is_not_taken_for_ours),
+        cmocka_unit_test(detection_is_timed_by_one_clock),
         cmocka_unit_test(without_a_drill_the_exit_counts),
         cmocka_unit_test(an_exit_after_the_verdict_is_no_origin),
         cmocka_unit_test(another_death_in_the_rebuild_is_the_same_recovery),

@@ -61,7 +61,9 @@ typedef struct stub_cuda {
     int runtime_version;
     int driver_version;
     int device_count;
-    int queries; /* "not ready" so many times after each record; < 0: for ever */
+    bool
+        captures_elsewhere; /* a thread captures in the global mode: who is not relaxed may not ask */
+    int queries;            /* "not ready" so many times after each record; < 0: for ever */
     enum cudaStreamCaptureStatus capture;
     int stream_device;
     stub_failure failure;

@@ -28,6 +28,7 @@ static memory memories[MEMORIES_MAX];
 static int memory_count;
 static _Thread_local int current;
 static _Thread_local cudaError_t last;
+static _Thread_local enum cudaStreamCaptureMode mode; /* global, as every thread begins */
 
 EXPORT stub_cuda *stub_cuda_control(void);
 EXPORT void stub_cuda_reset(void);
@@ -139,6 +140,17 @@ EXPORT cudaError_t cudaGetLastError(void)
     return code;
 }
 
+EXPORT cudaError_t cudaThreadExchangeStreamCaptureMode(enum cudaStreamCaptureMode *exchanged)
+{
+    const cudaError_t code = enter_alone((stub_entry){.name = __func__, .peer = (int)*exchanged});
+    const enum cudaStreamCaptureMode before = mode;
+    if (code != cudaSuccess)
+        return code;
+    mode = *exchanged;
+    *exchanged = before;
+    return cudaSuccess;
+}
+
 EXPORT cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes,
                                             const void *pointer)
 {
@@ -218,6 +230,8 @@ EXPORT cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     pthread_mutex_lock(&lock);
     cudaError_t code = enter((stub_entry){.name = __func__, .buffer = event});
+    if (control.captures_elsewhere && mode != cudaStreamCaptureModeRelaxed)
+        code = last = cudaErrorStreamCaptureUnsupported;
     if (code == cudaSuccess && (!event->recorded || event->queries_left != 0)) {
         code = cudaErrorNotReady;
         last = code;

@@ -108,6 +108,28 @@ static void enqueued_comes_before_done(void **state)
     f->table->release(batch);
 }
 
+/* The query of an event would fail, and spoil the other thread's capture. */
+static void a_capture_on_another_thread(void **state)
+{
+    fixture *f = *state;
+    fixture_connect(f);
+    f->cuda->captures_elsewhere = true;
+    f->cuda->queries = 2;
+    f->cuda->log_count = 0;
+    const muster_transport_operation operation = send_to(0, fixture_memory(0, 8), 8);
+    muster_device_batch *batch = submit(f, &operation, 1);
+    assert_int_equal(fixture_finish(f, batch), MUSTER_OK);
+    f->table->release(batch);
+    /* The thread's own mode is back. */
+    const char *const name = "cudaThreadExchangeStreamCaptureMode";
+    const int exchanges = fixture_count(f->cuda->log, f->cuda->log_count, name);
+    assert_true(exchanges > 0 && exchanges % 2 == 0);
+    for (int i = 0; i < exchanges; i++)
+        assert_int_equal(fixture_find(f->cuda->log, f->cuda->log_count, name, i)->peer,
+                         i % 2 == 0 ? cudaStreamCaptureModeRelaxed : cudaStreamCaptureModeGlobal);
+    assert_true(f->table->can_shrink(f->comm));
+}
+
 static void copies_alone_need_no_group(void **state)
 {
     fixture *f = *state;
@@ -293,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_group_and_the_copies_before_it),
         TEST(enqueued_comes_before_done),
+        TEST(a_capture_on_another_thread),
         TEST(copies_alone_need_no_group),
         TEST(the_next_one_waits_for_its_turn),
         TEST(a_batch_that_nobody_waits_for_goes_on),

@@ -76,9 +76,18 @@ static void good_streams(void **state)
     f->cuda->stream_device = 1; /* of the default streams nobody asks */
     assert_int_equal(f->table->check_stream(f->device, NULL, &f->error), MUSTER_OK);
     assert_int_equal(f->table->check_stream(f->device, cudaStreamLegacy, &f->error), MUSTER_OK);
-    assert_int_equal(f->table->check_stream(f->device, cudaStreamPerThread, &f->error), MUSTER_OK);
     f->cuda->stream_device = 0;
     assert_int_equal(f->table->check_stream(f->device, stream, &f->error), MUSTER_OK);
+}
+
+/* NCCL's thread would take it for its own. */
+static void the_stream_of_a_thread(void **state)
+{
+    fixture *f = *state;
+    assert_int_equal(fixture_open(f), MUSTER_OK);
+    assert_int_equal(f->table->check_stream(f->device, cudaStreamPerThread, &f->error),
+                     MUSTER_ERR_STREAM);
+    assert_non_null(strstr(f->error.message, "cudaStreamPerThread"));
 }
 
 static void a_stream_that_captures(void **state)
@@ -139,15 +148,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(memory_of_this_device),
-        TEST(memory_of_another_device),
-        TEST(memory_of_the_host),
-        TEST(memory_that_runs_out_of_its_allocation),
-        TEST(memory_that_cannot_be_asked),
-        TEST(good_streams),
-        TEST(a_stream_that_captures),
-        TEST(a_stream_of_another_device),
-        TEST(a_runtime_that_cannot_tell_a_streams_device),
+        TEST(memory_of_this_device),       TEST(memory_of_another_device),
+        TEST(memory_of_the_host),          TEST(memory_that_runs_out_of_its_allocation),
+        TEST(memory_that_cannot_be_asked), TEST(good_streams),
+        TEST(the_stream_of_a_thread),      TEST(a_stream_that_captures),
+        TEST(a_stream_of_another_device),  TEST(a_runtime_that_cannot_tell_a_streams_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

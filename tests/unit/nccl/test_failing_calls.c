@@ -87,11 +87,13 @@ static void run_all(fixture *f, outcome *seen)
 static bool is_of_no_consequence(const char *call, const outcome *seen)
 {
     static const char *const calls[] = {
-        "cudaEventDestroy", /* nothing can be done about it */
-        "cudaSetDevice",    /* of the device's own thread, and putting the application's back */
-        "ncclCommFinalize", /* aborted then */
-        "ncclCommGetAsyncError", /* while it closes: aborted then */
-        "ncclGroupStart",        /* of an abort: one by one then */
+        "cudaEventDestroy",                    /* nothing can be done about it */
+        "cudaGetDevice",                       /* before that: they are destroyed all the same */
+        "cudaSetDevice",                       /* putting the application's back */
+        "cudaThreadExchangeStreamCaptureMode", /* the same, and that of the device's own thread */
+        "ncclCommFinalize",                    /* aborted then */
+        "ncclCommGetAsyncError",               /* while it closes: aborted then */
+        "ncclGroupStart",                      /* of an abort: one by one then */
     };
     if (seen->status != MUSTER_OK)
         return false;

@@ -37,7 +37,7 @@ static void the_real_libraries(void **state)
     print_message("%s: %s\n", muster_status_name(status), error.message);
     if (has_driver()) {
         if (status != MUSTER_OK) {
-            assert_int_equal(status, MUSTER_ERR_NO_DEVICE);
+            assert_true(status == MUSTER_ERR_NO_DEVICE || status == MUSTER_ERR_DRIVER);
             return;
         }
         muster_device_facts facts = {.struct_bytes = sizeof(facts)};

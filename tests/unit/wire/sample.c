@@ -282,6 +282,7 @@ void sample_message(uint64_t *state, uint32_t type, muster_message *message)
         message->u.process.process_id = sample_i32(state);
         message->u.process.wait_status = sample_i32(state);
         message->u.process.time_ns = sample_random(state);
+        message->u.process.member = sample_random(state) % 2 == 1;
         return;
     case MUSTER_MESSAGE_WELCOME:
     case MUSTER_MESSAGE_LAUNCHER_WELCOME:
