@@ -115,10 +115,28 @@ static bool admission_claim(muster_coordinator *coordinator, const muster_hosted
     return false;
 }
 
+/* A higher term ends a job here, and a higher epoch can take it from its members: of a job that this coordinator knows,
+ * who holds nothing in it has nothing to tell. Not refused: it may be known later, and says it again. */
+static bool admission_news(muster_coordinator *coordinator, const muster_hosted_job *job,
+                           const muster_peer *peer, const muster_message *message)
+{
+    const uint64_t epoch = muster_core_epoch(job->core);
+    bool joins =
+        message->type == MUSTER_MESSAGE_JOIN || message->type == MUSTER_MESSAGE_LAUNCHER_JOIN;
+    bool is_news = message->term > muster_core_term(job->core) || (joins && message->epoch > epoch);
+    bool nobody_holds = job->claims.slot_count == 0 && job->claims.launcher_count == 0;
+    if (!is_news || epoch == 0 || !muster_gate_asks_for_keys(coordinator->gate) || nobody_holds ||
+        muster_claims_has(&job->claims, &peer->key))
+        return true;
+    coordinator->counters.stolen_slots++;
+    return false;
+}
+
 bool muster_admission_hear(muster_coordinator *coordinator, muster_hosted_job *job,
                            muster_peer *peer, const muster_message *message)
 {
-    if (!admission_claim(coordinator, job, peer, message) ||
+    if (!admission_news(coordinator, job, peer, message) ||
+        !admission_claim(coordinator, job, peer, message) ||
         !admission_self(coordinator, peer, message))
         return false;
     if (message->type == MUSTER_MESSAGE_LAUNCHER_LEAVE)

@@ -100,6 +100,19 @@ bool muster_claims_allow(const muster_claims *claims, const muster_key *key,
            muster_key_same(&claim->key, key);
 }
 
+bool muster_claims_has(const muster_claims *claims, const muster_key *key)
+{
+    for (size_t i = 0; i < claims->launcher_count; i++) {
+        if (muster_key_same(&claims->launchers[i].key, key))
+            return true;
+    }
+    for (size_t i = 0; i < claims->slot_count; i++) {
+        if (muster_key_same(&claims->slots[i].key, key))
+            return true;
+    }
+    return false;
+}
+
 /* ---- who holds what ---- */
 
 static void claims_hear_spare(muster_claims *claims, const muster_key *key,

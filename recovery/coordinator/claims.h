@@ -45,6 +45,8 @@ void muster_claims_clean_up(muster_claims *claims);
 /* Whether whoever holds key may say this. */
 bool muster_claims_allow(const muster_claims *claims, const muster_key *key,
                          const muster_message *message);
+/* Whether key holds anything in this job. */
+bool muster_claims_has(const muster_claims *claims, const muster_key *key);
 /* What the core was told and took: a LAUNCHER_JOIN or LAUNCHER_LEAVE, the JOIN of a spare. */
 void muster_claims_hear(muster_claims *claims, const muster_key *key,
                         const muster_message *message);

@@ -250,6 +250,7 @@ struct muster_core {
     muster_core_actions *actions;
     bool changed;     /* look at everything (again) */
     int32_t missing;  /* at the last look: so many must come before the job can go on; 0: not so */
+    int32_t staying;  /* members that have not left, since the last look; 0: look again */
     bool revoke_due;  /* tell the members */
     bool persist_due; /* something to save */
     bool persisted;   /* this turn has its PERSIST already */

@@ -103,9 +103,11 @@ bool muster_core_detector_hear(muster_core *core, muster_core_slot *slot,
 
 void muster_core_detector_lose(muster_core *core, muster_connection connection)
 {
-    muster_core_slot *slot = muster_core_members_by_connection(core, connection);
+    /* At the end of a job all its connections go: nobody asks whose they were. */
+    bool ended = core->state == MUSTER_CORE_ENDED;
+    muster_core_slot *slot = ended ? NULL : muster_core_members_by_connection(core, connection);
     muster_core_process *process = slot ? &slot->process : NULL;
-    if (!slot) {
+    if (!slot && !ended) {
         process = muster_core_spare_by_connection(core, connection);
     }
     if (process && !process->connection_lost && !process->left) {

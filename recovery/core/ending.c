@@ -100,7 +100,19 @@ static void ending_note_left(muster_core *core, const muster_core_slot *slot)
 {
     muster_core_note(core, MUSTER_NOTE_LEFT, slot->slot, slot->process.incarnation,
                      MUSTER_EVIDENCE_LEFT, slot->process.process_id, "slot %d left", slot->slot);
-    core->changed = true;
+}
+
+/* Jobs end together. Until the last one leaves nothing follows, but that the others have a while, and a look at
+ * everything for each would be the square of the ranks. */
+static void ending_one_left(muster_core *core)
+{
+    if (core->state == MUSTER_CORE_RUNNING && core->staying > 1 && core->accusation_count == 0 &&
+        core->cut_count == 0) {
+        core->staying--;
+        muster_core_deadline(core, core->now_ns + core->policy.deadlines.verdict_grace_ns);
+    } else {
+        core->changed = true;
+    }
 }
 
 void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
@@ -110,6 +122,7 @@ void muster_core_ending_left(muster_core *core, muster_core_slot *slot)
     slot->process.left_ns = core->now_ns;
     core->someone_left = true;
     core->persist_due = true;
+    ending_one_left(core);
 }
 
 void muster_core_ending_left_before(muster_core *core, muster_core_slot *slot, uint64_t host,
@@ -146,6 +159,7 @@ void muster_core_ending_leave(muster_core *core, muster_connection connection,
         return;
     }
     ending_note_left(core, slot);
+    core->changed = true;
     /* It was in no epoch yet: its seat is free again, or given up in a rebuild. */
     uint32_t incarnation = process->incarnation;
     muster_core_members_empty(slot);
@@ -187,6 +201,7 @@ void muster_core_ending_turn(muster_core *core)
         left += counts && slot->process.left;
         staying += counts && !slot->process.left;
     }
+    core->staying = staying;
     if (left == 0) {
         return;
     }

@@ -264,6 +264,72 @@ static void a_slot_cannot_be_stolen(void **state)
     stage_peer_close(&launcher);
 }
 
+static stage_peer rank_as(const secured *of, int32_t slot, uint64_t *term, uint64_t *epoch)
+{
+    stage_peer rank = open_as(of, &of->train);
+    muster_message message = stage_rank_join("train", slot, 2);
+    stage_peer_send(&rank, &message);
+    message = stage_peer_await(&rank, MUSTER_MESSAGE_WELCOME);
+    *term = message.term;
+    *epoch = 1;
+    return rank;
+}
+
+static void rank_says(stage_peer *rank, uint32_t type, int32_t slot, uint64_t term, uint64_t epoch)
+{
+    muster_message message = {
+        .type = type, .job = muster_hash_text("train"), .term = term, .epoch = epoch, .slot = slot};
+    stage_peer_send(rank, &message);
+}
+
+/* Whoever knows of a higher term, or epoch, is believed where the job is its own: another key's word ends no job, and
+ * takes none. */
+static void another_key_brings_no_news(void **state)
+{
+    secured *of = *state;
+    uint64_t term = 0;
+    uint64_t epoch = 0;
+    stage_peer ranks[] = {rank_as(of, 0, &term, &epoch), rank_as(of, 1, &term, &epoch)};
+    for (int32_t slot = 0; slot < 2; slot++) {
+        muster_message agreed = stage_peer_await(&ranks[slot], MUSTER_MESSAGE_AGREED);
+        assert_int_equal(agreed.epoch, epoch);
+        muster_message_clean_up(&agreed);
+        rank_says(&ranks[slot], MUSTER_MESSAGE_CONNECTED, slot, term, epoch);
+    }
+    (void)stage_peer_await(&ranks[0], MUSTER_MESSAGE_ESTABLISHED);
+    rank_says(&ranks[1], MUSTER_MESSAGE_LEAVE, 1, term, epoch); /* its slot is nobody's */
+    (void)stage_peer_await(&ranks[1], MUSTER_MESSAGE_GOODBYE);
+
+    stage_peer thief = open_as(of, &of->other);
+    rank_says(&thief, MUSTER_MESSAGE_HEARTBEAT, 1, term + 1000, epoch);
+    await_count(of, stolen_slots, 1);
+    muster_member alone[] = {{.slot = 1, .incarnation = 5, .process_id = 2001}};
+    muster_message message = stage_rank_join("train", 1, 2);
+    message.term = term;
+    message.epoch = epoch + 50;
+    message.incarnation = 5;
+    message.u.join.rejoin = true;
+    message.u.join.epoch_term = term;
+    message.u.join.member_count = 1;
+    message.u.join.members = alone;
+    stage_peer_send(&thief, &message);
+    await_count(of, stolen_slots, 2);
+    message = stage_launcher_join("train", 2);
+    message.term = term;
+    message.epoch = epoch + 50;
+    message.u.launcher_join.slot_count = 0;
+    stage_peer_send(&thief, &message);
+    await_count(of, stolen_slots, 3);
+
+    /* The job is as it was. */
+    rank_says(&ranks[0], MUSTER_MESSAGE_LEAVE, 0, term, epoch);
+    message = stage_peer_await(&ranks[0], MUSTER_MESSAGE_GOODBYE);
+    assert_int_equal(message.epoch, epoch);
+    stage_peer_close(&thief);
+    stage_peer_close(&ranks[1]);
+    stage_peer_close(&ranks[0]);
+}
+
 static void a_restart_is_no_moment_to_steal_a_slot(void **state)
 {
     secured *of = *state;
@@ -429,6 +495,7 @@ int main(void)
         SECURED(a_plain_connection_is_refused),
         SECURED(a_wrong_key_is_refused),
         SECURED(a_slot_cannot_be_stolen),
+        SECURED(another_key_brings_no_news),
         SECURED(a_restart_is_no_moment_to_steal_a_slot),
         SECURED(a_replayed_message_is_refused),
         SECURED(another_job_is_refused),

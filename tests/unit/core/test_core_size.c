@@ -214,6 +214,46 @@ static void thousands_of_connections_go_at_once(void **state)
     end(&it);
 }
 
+/* The job is over with the last of them, and not before; one that stays, in a call, does not wait for ever. */
+static void ranks_that_leave_end_the_job_together(void **state)
+{
+    for (int32_t stays = 0; stays < 2; stays++) {
+        fixture it;
+        (void)state;
+        begin(&it);
+        for (int32_t slot = 0; slot < RANKS; slot++)
+            join(&it, slot);
+        const uint64_t epoch = muster_core_epoch(it.core);
+        for (int32_t slot = 0; slot < RANKS; slot++)
+            say_of_epoch(&it, slot, MUSTER_MESSAGE_CONNECTED, epoch);
+        for (int32_t slot = RANKS - 1; slot >= stays; slot--) {
+            assert_false(muster_core_ended(it.core, NULL));
+            say_of_epoch(&it, slot, MUSTER_MESSAGE_LEAVE, epoch);
+            assert_int_equal(told(&it, MUSTER_MESSAGE_GOODBYE), 1);
+        }
+        assert_int_equal(muster_core_ended(it.core, NULL), stays == 0);
+        const int64_t left_ns = it.now_ns;
+        const int64_t grace_ns = muster_core_policy(it.core)->deadlines.verdict_grace_ns;
+        size_t verdicts = 0;
+        while (stays == 1 && verdicts == 0 && it.now_ns < left_ns + 2 * grace_ns) {
+            it.now_ns += 200 * NS_PER_MS;
+            muster_message waits = {.type = MUSTER_MESSAGE_HEARTBEAT, .epoch = epoch};
+            waits.u.heartbeat.activity.waiting = true;
+            say(&it, 0, waits);
+            verdicts += noted(&it, MUSTER_NOTE_VERDICT);
+        }
+        assert_true(stays == 0 || verdicts > 0);
+        for (int32_t slot = 0; slot < RANKS; slot++) {
+            const muster_core_event lost = {.kind = MUSTER_CORE_CONNECTION_LOST,
+                                            .connection = (uint64_t)slot + 1};
+            muster_core_actions_clear(&it.actions);
+            it.next_ns = muster_core_step(it.core, it.now_ns, &lost, &it.actions);
+            assert_true(stays == 1 || it.actions.count == 0);
+        }
+        end(&it);
+    }
+}
+
 static void who_waits_hears_for_whom_now_and_then(void **state)
 {
     fixture it;
@@ -356,6 +396,7 @@ int main(void)
         cmocka_unit_test(one_that_joined_is_watched),
         cmocka_unit_test(ranks_that_fall_silent_are_looked_at_together),
         cmocka_unit_test(thousands_of_connections_go_at_once),
+        cmocka_unit_test(ranks_that_leave_end_the_job_together),
         cmocka_unit_test(who_waits_hears_for_whom_now_and_then),
         cmocka_unit_test(of_many_launchers_each_hears_of_its_own_ranks),
         cmocka_unit_test(of_a_spare_its_own_launcher_hears),

@@ -3,6 +3,8 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
 typedef const fake_device_api *(*api_function)(void);
 
@@ -44,4 +46,29 @@ muster_tensor device_tensor(const harness_rank *rank, void *data, muster_dtype d
     device_api()->register_memory(data, (size_t)(rows * features) * muster_dtype_bytes(dtype),
                                   facts.device);
     return tensor;
+}
+
+device_place *device_place_make(void)
+{
+    device_place *place =
+        mmap(NULL, sizeof(*place), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(place != MAP_FAILED);
+    return place;
+}
+
+void device_place_end(device_place *place)
+{
+    munmap(place, sizeof(*place));
+}
+
+void device_place_pass(device_place *place)
+{
+    atomic_fetch_add(place, 1);
+}
+
+void device_place_await(device_place *place, int32_t count)
+{
+    static const struct timespec millisecond = {.tv_nsec = 1000000};
+    for (int i = 0; i < 60000 && atomic_load(place) < count; i++)
+        nanosleep(&millisecond, NULL);
 }

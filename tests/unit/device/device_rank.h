@@ -18,4 +18,13 @@ const fake_device_api *device_api(void);
 muster_tensor device_tensor(const harness_rank *rank, void *data, muster_dtype dtype, int64_t rows,
                             int64_t features);
 
+/* What a rank waits for before it dies, so that the others have returned from the call before: a place that
+ * processes pass. Made before they are started. */
+typedef _Atomic int32_t device_place;
+device_place *device_place_make(void);
+void device_place_end(device_place *place);
+void device_place_pass(device_place *place);
+/* Until so many have passed; gives up after a minute, so that a rank that failed does not hang the test. */
+void device_place_await(device_place *place, int32_t count);
+
 #endif

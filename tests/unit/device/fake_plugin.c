@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of the fake device plane: devices, communicators, aborts. Its streams are in fake_stream.c. */
+/* The table of the fake device plane: devices, communicators, aborts. Streams are in fake_stream.c,
+ * memory in fake_memory.c. */
 #include "fake_plugin.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "fake_memory.h"
 #include "fake_stream.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -82,70 +84,12 @@ static muster_status ordered(int32_t status, const char *call, muster_error *err
     return (muster_status)status;
 }
 
-/* ---- memory ---- */
-
-enum { RANGES_MAX = 4096 };
-
-static pthread_mutex_t ranges_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct {
-    uintptr_t begin;
-    uintptr_t end;
-    int32_t device;
-} ranges[RANGES_MAX];
-static size_t range_count;
-
-static void register_memory(const void *data, size_t bytes, int32_t device)
-{
-    pthread_mutex_lock(&ranges_lock);
-    size_t place = 0;
-    while (place < range_count && ranges[place].begin != (uintptr_t)data)
-        place++;
-    if (place == range_count && range_count < RANGES_MAX)
-        range_count++;
-    if (place < RANGES_MAX) {
-        ranges[place].begin = (uintptr_t)data;
-        ranges[place].end = (uintptr_t)data + bytes;
-        ranges[place].device = device;
-    }
-    pthread_mutex_unlock(&ranges_lock);
-}
-
-/* Pieces of one device grow together; those of another, an older buffer in the same place of a stack, go. */
-static void claim_memory(const void *data, size_t bytes, int32_t device)
-{
-    uintptr_t begin = (uintptr_t)data;
-    uintptr_t end = begin + bytes;
-    pthread_mutex_lock(&ranges_lock);
-    for (size_t i = 0; i < range_count;) {
-        bool same = ranges[i].device == device;
-        if (ranges[i].end + same <= begin || ranges[i].begin >= end + same) {
-            i++;
-            continue;
-        }
-        if (same) {
-            begin = ranges[i].begin < begin ? ranges[i].begin : begin;
-            end = ranges[i].end > end ? ranges[i].end : end;
-        }
-        ranges[i] = ranges[--range_count];
-    }
-    if (range_count == RANGES_MAX)
-        abort();
-    ranges[range_count].begin = begin;
-    ranges[range_count].end = end;
-    ranges[range_count++].device = device;
-    pthread_mutex_unlock(&ranges_lock);
-}
+/* ---- what a caller hands in ---- */
 
 static muster_status fake_check_memory(muster_device *device, const void *data, size_t bytes,
                                        muster_error *error)
 {
-    uintptr_t begin = (uintptr_t)data;
-    int32_t found = -1;
-    pthread_mutex_lock(&ranges_lock);
-    for (size_t i = 0; i < range_count && found < 0; i++)
-        if (ranges[i].begin <= begin && begin + bytes <= ranges[i].end)
-            found = ranges[i].device;
-    pthread_mutex_unlock(&ranges_lock);
+    int32_t found = fake_memory_device(data, bytes);
     if (found < 0)
         return muster_error_set(error, MUSTER_ERR_MEMORY_KIND, MUSTER_FIELD_BUFFER, 0, 0,
                                 "the buffer is not memory of a device");
@@ -675,8 +619,8 @@ const fake_device_api *muster_fake_device_api(void)
 {
     static const fake_device_api api = {
         .controls = &fake_all_controls,
-        .register_memory = register_memory,
-        .claim_memory = claim_memory,
+        .register_memory = fake_memory_register,
+        .claim_memory = fake_memory_claim,
         .stream_create = api_stream_create,
         .stream_set_capturing = api_stream_set_capturing,
         .stream_destroy = api_stream_destroy,

@@ -348,8 +348,10 @@ static void failure_before_its_verdict(harness_rank *rank)
     muster_error error;
     muster_error_init(&error);
     works(rank, rank->world);
+    device_place_pass(rank->argument);
     int32_t value = 0;
     if (rank->slot == 2) {
+        device_place_await(rank->argument, RANKS);
         nap_ms(80);
         raise(SIGKILL);
     }
@@ -369,7 +371,9 @@ static void test_a_failure_that_a_death_explains(void **state)
     harness_options options;
     int statuses[RANKS];
     options_init(&options);
-    harness_run_processes(&options, failure_before_its_verdict, NULL, NULL, statuses);
+    device_place *worked = device_place_make();
+    harness_run_processes(&options, failure_before_its_verdict, worked, NULL, statuses);
+    device_place_end(worked);
     assert_int_equal(statuses[0], 0);
     assert_int_equal(statuses[1], 0);
 }
@@ -378,6 +382,7 @@ static void test_a_failure_that_a_death_explains(void **state)
 
 typedef struct stuck {
     bool exits;
+    device_place *enqueued;
 } stuck;
 
 static void adapt_stuck(muster_job_options *join, void *argument)
@@ -403,8 +408,9 @@ static void get_stuck(harness_rank *rank)
     int32_t value = 0;
     muster_tensor tensor = device_tensor(rank, &value, MUSTER_DTYPE_INT32, 1, 1);
     CHECK_STATUS(MUSTER_OK, muster_broadcast(rank->world, &tensor, 0, &error));
+    device_place_pass(s->enqueued);
     if (rank->slot == 2) {
-        nap_ms(50);
+        device_place_await(s->enqueued, RANKS);
         raise(SIGKILL);
     }
     muster_status status = muster_comm_synchronize(rank->world, &error);
@@ -430,12 +436,13 @@ static void test_a_device_that_does_not_let_go(void **state)
 {
     (void)state;
     for (int exits = 0; exits < 2; exits++) {
-        stuck s = {exits == 1};
+        stuck s = {exits == 1, device_place_make()};
         harness_options options;
         int statuses[RANKS];
         options_init(&options);
         options.adapt = adapt_stuck;
         harness_run_processes(&options, get_stuck, &s, NULL, statuses);
+        device_place_end(s.enqueued);
         assert_int_equal(statuses[0], 0);
         assert_true(WIFEXITED(statuses[WRONG]));
         assert_int_equal(WEXITSTATUS(statuses[WRONG]),

@@ -42,6 +42,8 @@ typedef struct plan {
     bool all_split;       /* a split communicator is busy, too */
 } plan;
 
+static device_place *past_the_barrier;
+
 static void nap_ms(long ms)
 {
     struct timespec nap = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -132,7 +134,7 @@ static void die(harness_rank *rank, phase when, int32_t turn)
     muster_status status;
     muster_error error;
     muster_error_init(&error);
-    nap_ms(30); /* the others have left the barrier before it */
+    device_place_await(past_the_barrier, RANKS);
     switch (when) {
     case AFTER_A_BATCH:
         CHECK_STATUS(MUSTER_OK, gather_once(rank, rank->world, turn, &error));
@@ -201,6 +203,7 @@ static void live_through(harness_rank *rank)
     for (int32_t turn = 0; turn < turns; turn++)
         CHECK_STATUS(MUSTER_OK, gather_once(rank, rank->world, turn, &error));
     CHECK_STATUS(MUSTER_OK, muster_barrier(rank->world, &error));
+    device_place_pass(past_the_barrier);
     struct ncclComm *lent = NULL;
     if (p->when == WHILE_LENT)
         CHECK_STATUS(MUSTER_OK, muster_comm_borrow_nccl(rank->world, &lent, &error));
@@ -266,7 +269,9 @@ static void lose(const plan *p)
     options.policy.deadlines.verdict_grace_ns = 200000000;
     options.policy.deadlines.gone_ns = 500000000;
     int statuses[RANKS] = {0};
+    past_the_barrier = device_place_make();
     harness_run_processes(&options, live_through, (void *)(uintptr_t)p, NULL, statuses);
+    device_place_end(past_the_barrier);
     for (int32_t i = 0; i < RANKS; i++) {
         if (i == p->victim || i == p->also)
             assert_true(WIFSIGNALED(statuses[i]) && WTERMSIG(statuses[i]) == SIGKILL);
