@@ -39,8 +39,9 @@ typedef struct stub_nccl {
     atomic_bool hold_poll;  /* ncclCommGetAsyncError waits inside */
     atomic_bool hold_destroy;
     int version;
-    int polls;       /* "in progress" so many times after each thing begun; < 0: for ever */
-    int async_error; /* what the poll says after that, if not success */
+    int polls;              /* "in progress" so many times after each thing begun; < 0: for ever */
+    int async_error;        /* what the poll says after that, if not success */
+    const char *last_words; /* NULL: it has nothing to say */
     struct sockaddr_in id_address; /* of the ids, where the real ones have it; port 0: none */
     bool no_child;                 /* a shrink that says success and gives no communicator */
     stub_failure failure;

@@ -149,7 +149,7 @@ EXPORT const char *ncclGetErrorString(ncclResult_t result)
 EXPORT const char *ncclGetLastError(ncclComm_t comm)
 {
     (void)comm;
-    return "";
+    return control.last_words != NULL ? control.last_words : "";
 }
 
 EXPORT ncclResult_t ncclGetUniqueId(ncclUniqueId *id)

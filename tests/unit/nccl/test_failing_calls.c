@@ -171,12 +171,42 @@ static void every_call_of_cuda(void **state)
     print_message("%d calls of CUDA failed, one at a time\n", calls - 1);
 }
 
+/* They have the cause, and what is cut is cut behind them: of a long sentence another rank hears the beginning. */
+static void last_words_come_first_and_end_with_a_word(void **state)
+{
+    fixture *f = *state;
+    const char *const said[] = {
+        "Call to bind failed : Address already in use\n",
+        "socketStartConnect: Connect to 10.0.0.7<41234> failed : Software caused connection abort, "
+        "after 20 attempts in 21 seconds over interface eth0 of the host that has no route",
+    };
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        fixture_reset(f);
+        muster_error_init(&f->error);
+        f->nccl->last_words = said[i];
+        assert_int_equal(fixture_open(f), MUSTER_OK);
+        f->nccl->failure = (stub_failure){.countdown = 1, .code = ncclSystemError};
+        assert_int_equal(f->table->make_id(f->device, &f->ids[0], &f->error),
+                         MUSTER_ERR_DEVICE_CALL);
+        assert_non_null(strstr(f->error.message,
+                               i == 0 ? "NCCL error 2: Call to bind failed : Address already in "
+                                        "use (text of the stub)"
+                                      : "NCCL error 2: socketStartConnect: Connect to "));
+        if (i == 1)
+            assert_non_null(
+                strstr(f->error.message, "seconds over interface... (text of the stub)"));
+        f->table->close(f->device);
+        f->device = NULL;
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(every_call_of_nccl),
         TEST(every_call_of_cuda),
+        TEST(last_words_come_first_and_end_with_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

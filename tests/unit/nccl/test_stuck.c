@@ -185,7 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         /* First: it forks, and no thread is there yet. */
         SHORT(the_process_ends_where_that_is_wanted), WIDE(an_abort_that_hangs),
-        SHORT(a_borrower_that_does_not_return),       SHORT(a_close_that_hangs),
+        WIDE(a_borrower_that_does_not_return),        SHORT(a_close_that_hangs),
         WIDE(a_goodbye_that_does_not_come),           TEST(an_abort_that_fails),
         TEST(a_group_that_cannot_be_started),
     };
