@@ -3,7 +3,8 @@
  * blame? Its heartbeats say what its working thread does:
  *
  *   it does not wait, twice     it stayed out of a batch in which others wait: verdict. Once could be the
- *                               moment at which it comes, late, or spins before it says that it waits;
+ *                               moment at which it comes, late, or spins before it says that it waits,
+ *                               and two that come together (kept on a lost connection) are once;
  *                               once is enough where its progress mark, which every call moves, is that
  *                               of the last heartbeat before: then it cannot have come
  *   it has that call behind it  it came late, and computes again; so too where the accuser has it behind
@@ -14,7 +15,9 @@
  *                               the grace the accusation is dropped
  *
  * Only heartbeats from after the accusation count, because an older one may be from before the wait;
- * where they do not come for the time of three, the last one has to do. */
+ * where they do not come for the time of three, the last one has to do. And only those from after the
+ * accused was told last where the job stands: what it missed with a lost coordinator may be that the
+ * epoch stands, and then it has not been able to come. */
 #include <string.h>
 
 #include "core/core_state.h"
@@ -59,7 +62,7 @@ void muster_core_accusation_add(muster_core *core, const muster_core_slot *accus
         .sequence = message->u.evidence.sequence,
         .call = message->u.evidence.call,
         .at_ns = core->now_ns,
-        .looked_ns = core->now_ns,
+        .counts_after_ns = core->now_ns,
         .idle_before =
             accused && accused->process.activity_ns > 0 && !accused->process.activity.waiting,
         .mark_before = accused ? accused->process.activity.progress_mark : 0,
@@ -116,15 +119,30 @@ static bool accusation_is_behind(const muster_core_slot *slot,
 static void accusation_look(muster_core *core, muster_core_accusation *accusation)
 {
     const muster_core_slot *accused = muster_core_members_slot(core, accusation->accused);
-    if (!accused || accused->process.activity_ns <= accusation->looked_ns) {
+    if (!accused) {
         return;
     }
-    accusation->looked_ns = accused->process.activity_ns;
-    const muster_activity *activity = &accused->process.activity;
-    bool never_came = accusation->idle_before && activity->progress_mark == accusation->mark_before;
+    const muster_core_process *process = &accused->process;
+    const int64_t pause_ns = core->policy.deadlines.heartbeat_ns / 4;
+    if (process->told_ns > accusation->at_ns &&
+        process->told_ns + pause_ns > accusation->counts_after_ns) {
+        accusation->counts_after_ns = process->told_ns + pause_ns;
+        accusation->idle_before = false;
+        accusation->idle_in_row = 0;
+    }
+    if (process->activity.waiting) {
+        accusation->idle_before = false;
+        accusation->idle_in_row = 0;
+        return;
+    }
+    if (process->activity_ns <= accusation->counts_after_ns) {
+        return;
+    }
+    bool never_came =
+        accusation->idle_before && process->activity.progress_mark == accusation->mark_before;
     accusation->idle_before = false; /* says something of the first heartbeat after it only */
-    accusation->idle_in_row =
-        activity->waiting ? 0 : accusation->idle_in_row + (never_came ? 2 : 1);
+    accusation->idle_in_row += never_came ? 2 : 1;
+    accusation->counts_after_ns = process->activity_ns + pause_ns;
 }
 
 /* True when the accusation is settled. */
@@ -141,8 +159,11 @@ static bool accusation_settle(muster_core *core, const muster_core_accusation *a
         (accuser && accusation_is_behind(accuser, accusation))) {
         return true;
     }
-    bool old_must_do = muster_core_passed(core, accusation->at_ns, 3 * deadlines->heartbeat_ns);
-    if (accusation->idle_in_row >= 2 || (old_must_do && !accused->process.activity.waiting)) {
+    const muster_core_process *process = &accused->process;
+    int64_t since_ns = process->told_ns > accusation->at_ns ? process->told_ns : accusation->at_ns;
+    bool old_must_do =
+        process->activity_ns > 0 && muster_core_passed(core, since_ns, 3 * deadlines->heartbeat_ns);
+    if (accusation->idle_in_row >= 2 || (old_must_do && !process->activity.waiting)) {
         muster_core_verdict_give(core, accused, MUSTER_EVIDENCE_BATCH_DEADLINE, -1);
         return true;
     }

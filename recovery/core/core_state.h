@@ -146,10 +146,10 @@ typedef struct muster_core_accusation {
     uint64_t communicator, sequence;
     uint32_t call;
     int64_t at_ns;
-    int64_t looked_ns;    /* of the accused's last heartbeat that was looked at */
-    bool idle_before;     /* the accused's last heartbeat before it did not wait, ... */
-    uint64_t mark_before; /* ... and this was its progress mark */
-    int32_t idle_in_row;  /* heartbeats since then, one after the other, in which it did not wait */
+    int64_t counts_after_ns; /* heartbeats of the accused up to then say nothing (more) */
+    bool idle_before;        /* the accused's last heartbeat before it did not wait, ... */
+    uint64_t mark_before;    /* ... and this was its progress mark */
+    int32_t idle_in_row; /* heartbeats since then, one after the other, in which it did not wait */
 } muster_core_accusation;
 
 /* A member of the current epoch cannot reach another one, it says. */

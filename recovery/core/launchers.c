@@ -431,13 +431,14 @@ static void launcher_exited(muster_core *core, const muster_core_launcher *launc
     }
     if (!death && slot->seat == MUSTER_CORE_SEAT_OPEN &&
         !muster_core_members_fenced(slot, message->incarnation)) {
+        if (core->state == MUSTER_CORE_FORMING && message->u.process.member && !launcher) {
+            /* In an epoch that we know nothing of, and its launcher is new to us, too. It says both once it has
+             * joined: counted as a death now, the next epoch would have the number of that one. */
+            return;
+        }
         if (core->state == MUSTER_CORE_FORMING && message->u.process.member && wait_status == 0) {
-            /* In an epoch that we know nothing of, and where this launcher is new to us, too, it says so
-             * again once it has joined. */
-            if (launcher) {
-                muster_core_ending_left_before(core, slot, launcher->host,
-                                               !launcher_owns(launcher, slot->slot), message);
-            }
+            muster_core_ending_left_before(core, slot, launcher->host,
+                                           !launcher_owns(launcher, slot->slot), message);
             return;
         }
         muster_core_replacement_died(core, slot, message->incarnation, wait_status);

@@ -310,6 +310,13 @@ void sim_witness_agreed(sim_world *world, const sim_coordinator *coordinator,
     free(full.u.agreed.members);
 }
 
+/* A new job, as far as this coordinator can know: the hole that the README describes. */
+static bool witness_is_next_job(const sim_world *world, const sim_coordinator *coordinator,
+                                uint64_t epoch)
+{
+    return epoch <= world->witness.last_epoch && world->journal_lost && !coordinator->told;
+}
+
 /* What is said may be heard by nobody, where its coordinator dies: then the number is free again. */
 static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
                            const muster_message *agreed)
@@ -319,8 +326,7 @@ static void witness_agreed(sim_world *world, const sim_coordinator *coordinator,
     if (witness_find_said(world, agreed->epoch, hash)) {
         return;
     }
-    if (agreed->epoch <= witness->last_epoch && world->journal_lost && !coordinator->told) {
-        /* A new job, as far as this coordinator can know: the hole that the README describes. */
+    if (witness_is_next_job(world, coordinator, agreed->epoch)) {
         world->next_job = true;
         return;
     }
@@ -384,10 +390,12 @@ void sim_witness_entered(sim_world *world, const sim_process *process)
 
 /* ---- notes ---- */
 
-/* It had told its client GOODBYE, or would have read the LEAVE on a connection that stands. */
+/* It had told its client GOODBYE, or would have read the LEAVE on a connection that stands. Who is killed while it
+ * leaves did not end well. */
 static bool witness_left(const sim_coordinator *coordinator, const sim_process *process)
 {
-    return process->finished && process->leave_coordinator == coordinator->index &&
+    return process->finished && process->wait_status == 0 &&
+           process->leave_coordinator == coordinator->index &&
            process->leave_connection == process->client.connection &&
            process->client.coordinator_start == coordinator->start;
 }
@@ -415,6 +423,10 @@ void sim_witness_given(sim_world *world, bool given)
 void sim_witness_note(sim_world *world, const sim_coordinator *coordinator, const muster_note *note)
 {
     sim_witness *witness = &world->witness;
+    if (note->kind == MUSTER_NOTE_AGREED && witness_is_next_job(world, coordinator, note->epoch)) {
+        world->next_job =
+            true; /* also where this coordinator dies before it says so, and the next one does */
+    }
     if (note->kind == MUSTER_NOTE_VERDICT) {
         witness->verdicts++;
         for (int i = 0; i < world->process_count; i++) {
