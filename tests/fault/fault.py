@@ -3,13 +3,13 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
 
+from kill import kill_if_there
 from runtime_folder import left_in
 
 BUILD = os.environ["MUSTER_BUILD_DIR"]
@@ -57,14 +57,6 @@ def has_rank(run, slot, incarnation):
         return rank_of(run, slot, incarnation)
     except AssertionError:
         return None
-
-
-def kill_if_there(process_id):
-    """It may end by itself between the look for it and the signal."""
-    try:
-        os.kill(process_id, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 class Place:
